@@ -1,0 +1,1 @@
+"""MIDI files, their clocks, and a small synthesiser for previews."""

@@ -1,0 +1,1 @@
+"""Widgets over the rooms, each with a static form that stays in a saved notebook."""

@@ -1,0 +1,1 @@
+"""Typed notebook parameters, runs that appear whole or not at all, and clean notebooks."""
