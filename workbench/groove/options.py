@@ -1,0 +1,274 @@
+"""Options of the groove tasks; the command line and the notebooks' parameters follow them."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench import options
+from workbench.errors import OptionsError
+
+# What changes the counts; shards, stores and merges must agree in all of these.
+COUNTING_FIELDS = (
+    "n",
+    "resolution",
+    "coarse",
+    "beats_per_bar",
+    "onset_order",
+    "part",
+    "fills",
+    "tempo_policy",
+    "min_bpm",
+    "max_bpm",
+    "fallback_bpm",
+    "fold_halves",
+    "min_bytes",
+    "max_bytes",
+    "min_notes",
+    "min_bars",
+    "dedup",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """How a groove model is counted from MIDI files.
+
+    Attributes:
+        output: The model, a folder; it appears whole at the end.
+        loop_dir: Folder of MIDI files, searched at any depth, read in the order of their names.
+        from_filelist: Text file with one MIDI path a line, instead of a folder.
+        shard_index: Which shard this is; files are dealt round robin [0..].
+        num_shards: How many shards there are; more than 1 gives a part for `merge` [1..].
+        min_bytes: Files smaller than this are skipped, bytes [0..].
+        max_bytes: Files larger than this are skipped, bytes [14..].
+        min_notes: Performances with fewer notes are skipped [0..].
+        min_bars: Performances with fewer bars are skipped [0..].
+        max_files: Stop after this many files were kept; a later run with more goes on, 0 is all
+            [0..].
+        progress: Show a progress line on the terminal.
+        log_every: Log one line every this many files, 0 is never [0..].
+        save_every: Commit counts and position at least every this many kept files, 0 is when the
+            budget is full [0..].
+        checkpoint_dir: Folder of the store of counts and position; beside the model when not given.
+        resume_from: A store of counts, or its folder, that must exist and is continued.
+        gc_every: Collect Python's garbage every this many files, 0 is never; little effect, as
+            counting leaves none [0..].
+        mem_stats: Tell resident memory with the progress, MB.
+        fail_fast: Stop at the first file that cannot be read, with its path and reason.
+        ram_budget_mb: RAM that waiting counts may take before they are written out, MB [1..].
+        flush_every: Write waiting counts out after this many n-grams, 0 is when the budget is full
+            [0..].
+        min_count: Leave n-grams that occur less often out of the finished model; acts after merge
+            [1..].
+        max_ngrams: Stop at the file where this many n-grams were counted, 0 is never [0..].
+        hash_buckets: Kept from older versions; keys are exact here and nothing is hashed, so it
+            only sets how many rows a block of the store holds [256..].
+        sqlite_path: The store's own file, kept when the model is finished.
+        n: Length of the event n-grams, tokens [1..4].
+        resolution: Grid steps a quarter note; 0 chooses the coarsest that fits the onsets [0..12].
+        coarse: Events know the beat instead of the step.
+        beats_per_bar: Quarter notes a bar; 0 takes the metre map of each file [0..10].
+        onset_order: Order of simultaneous events; `sorted` compares grid steps before pitch.
+        part: Which notes count; `drums` is MIDI channel 10.
+        fills: What is done with performances whose section, or file name, says fill.
+        tempo_policy: What is done with tempos out of bounds.
+        min_bpm: Least tempo accepted, quarter notes a minute [1..].
+        max_bpm: Greatest tempo accepted, quarter notes a minute [1..].
+        fallback_bpm: Tempo used by the policy `fallback`, quarter notes a minute [1..].
+        fold_halves: Double or halve a tempo out of bounds before the policy acts.
+        labels: CSV table with a column `file` and any of `style`, `drummer`, `section`.
+        dedup: Count files of equal content once.
+        smoothing: Estimator of the finished model.
+        validation: Folder of MIDI files scored while training, at every `validate_every` files.
+        validate_every: Files between two validation scores, 0 is never [0..].
+        jobs: Worker processes; 1 counts in this process [1..].
+    """
+
+    output: Path
+    loop_dir: Path | None = None
+    from_filelist: Path | None = None
+    shard_index: int = 0
+    num_shards: int = 1
+    min_bytes: int = 0
+    max_bytes: int = 32_000_000
+    min_notes: int = 8
+    min_bars: int = 0
+    max_files: int = 0
+    progress: bool = True
+    log_every: int = 200
+    save_every: int = 0
+    checkpoint_dir: Path | None = None
+    resume_from: Path | None = None
+    gc_every: int = 0
+    mem_stats: bool = False
+    fail_fast: bool = False
+    ram_budget_mb: int = 64
+    flush_every: int = 0
+    min_count: int = 1
+    max_ngrams: int = 0
+    hash_buckets: int = 65536
+    sqlite_path: Path | None = None
+    n: int = 4
+    resolution: int = 4
+    coarse: bool = False
+    beats_per_bar: int = 0
+    onset_order: Literal["played", "sorted"] = "played"
+    part: Literal["drums", "pitched", "all"] = "drums"
+    fills: Literal["count", "skip", "only"] = "count"
+    tempo_policy: Literal["accept", "skip", "fallback"] = "accept"
+    min_bpm: float = 20.0
+    max_bpm: float = 400.0
+    fallback_bpm: float = 120.0
+    fold_halves: bool = False
+    labels: Path | None = None
+    dedup: bool = True
+    smoothing: Literal["concentration", "modified_kneser_ney"] = "concentration"
+    validation: Path | None = None
+    validate_every: int = 0
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        options.check(self)
+        found = []
+        if (self.loop_dir is None) == (self.from_filelist is None):
+            found.append("give either LOOP_DIR or --from-filelist, one of them")
+        if self.shard_index >= self.num_shards:
+            found.append(
+                f"shard_index: {self.shard_index} is not below num_shards {self.num_shards}; "
+                "shards are counted from 0"
+            )
+        if self.min_bpm > self.max_bpm:
+            found.append(f"min_bpm: {self.min_bpm:g} is above max_bpm {self.max_bpm:g}")
+        if self.validate_every and self.validation is None:
+            found.append("validate_every: needs --validation, a folder of MIDI files")
+        if self.resume_from is not None and self.sqlite_path is not None:
+            found.append("resume_from: names the store already; leave --sqlite-path out")
+        options.refuse(found)
+
+    def counting(self) -> dict[str, Any]:
+        """Return the options that change the counts."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in COUNTING_FIELDS}
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file that holds counts and position while training."""
+        if self.sqlite_path is not None:
+            return self.sqlite_path
+        name = f"{self.output.name}.counts.sqlite"
+        if self.resume_from is not None:
+            return self.resume_from / name if self.resume_from.is_dir() else self.resume_from
+        return (self.checkpoint_dir or self.output.parent) / name
+
+    @property
+    def keeps_store(self) -> bool:
+        """Whether the user named a place for the store, so that it stays."""
+        return any(p is not None for p in (self.sqlite_path, self.checkpoint_dir, self.resume_from))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleOptions:
+    """How new bars are drawn from a model.
+
+    Attributes:
+        bars: Bars to write [1..4096].
+        bpm: Tempo, quarter notes a minute [10..1000].
+        metre: Time signature, as 4/4.
+        stream: What is drawn; `steps` are polyphonic, `events` one note after another.
+        temperature: Above 1 is more daring, below 1 more typical [0.05..20].
+        temperature_end: Temperature of the last bar, reached in a straight line; 0 is none
+            [0..20].
+        top_k: Draw from this many likeliest choices only, 0 is all [0..].
+        top_p: Draw from the fewest choices whose probabilities reach this sum [0.01..1].
+        seed: Equal seeds give equal bytes [0..].
+        style: Style to condition on, or empty.
+        drummer: Drummer to condition on, or empty.
+        section: Section to condition on, as beat or fill, or empty.
+        prime: MIDI file whose bars are continued.
+        lock: Drum classes that repeat the prime as it is, as `kick,snare`.
+        adapt: Let the piece's own bars so far weigh in, as real grooves repeat themselves.
+        choke: A closed or pedalled hi-hat ends the open one.
+        timing: Amount of micro-timing, 0 is on the grid [0..1].
+        velocity: Amount of dynamics, 0 is one velocity [0..1].
+    """
+
+    bars: int = 4
+    bpm: float = 120.0
+    metre: str = "4/4"
+    stream: Literal["steps", "events"] = "steps"
+    temperature: float = 1.0
+    temperature_end: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    style: str = ""
+    drummer: str = ""
+    section: str = ""
+    prime: Path | None = None
+    lock: str = ""
+    adapt: bool = True
+    choke: bool = True
+    timing: float = 1.0
+    velocity: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        options.check(self)
+        found = []
+        if metre_problem := _metre_problem(self.metre):
+            found.append(metre_problem)
+        if self.lock and self.prime is None:
+            found.append("lock: needs --prime, the bars whose classes are kept")
+        if self.stream == "events" and self.lock:
+            found.append("lock: works on steps only; leave --stream events out")
+        options.refuse(found)
+
+    @property
+    def numerator(self) -> int:
+        """Upper number of the metre."""
+        return int(self.metre.split("/")[0])
+
+    @property
+    def denominator(self) -> int:
+        """Lower number of the metre."""
+        return int(self.metre.split("/")[1])
+
+
+def _metre_problem(metre: str) -> str | None:
+    upper, slash, lower = metre.partition("/")
+    if not (slash and upper.isdecimal() and lower.isdecimal()):
+        return f"metre: {metre!r} is none; write it as 4/4"
+    if int(lower) not in (1, 2, 4, 8, 16, 32) or not 1 <= int(upper) <= 32:
+        return f"metre: {metre!r} has no length; the upper number is 1..32, the lower 1, 2, 4..32"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeelOptions:
+    """How the feel of one performance is put on another.
+
+    Attributes:
+        timing: Share of the feel's timing that is applied [0..1].
+        velocity: Share of the feel's velocity that is applied [0..1].
+        resolution: Grid steps a quarter note [1..12].
+        bars: Length of the extracted pattern, bars; longer performances are averaged [1..64].
+    """
+
+    timing: float = 1.0
+    velocity: float = 1.0
+    resolution: int = 4
+    bars: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        options.check(self)
+
+
+def require_folder(path: Path, what: str) -> None:
+    """Refuse a path that is no folder.
+
+    Raises:
+        OptionsError: With what was looked for.
+    """
+    if not path.is_dir():
+        raise OptionsError(f"{path}: no {what}; give the folder that `groove train` wrote")

@@ -1,0 +1,478 @@
+"""Token streams: which key every event, step and hit of a performance is counted under.
+
+A key is 64 bits: context fields from the most general to the most specific, then the target. A
+context of level j is the first j fields; so one count a full key holds the counts of all its
+levels. Nothing is hashed.
+
+| stream | one key | context fields, general to specific | target |
+|---|---|---|---|
+| events | a note | the notes before it: 1, 2, 3 ago | bar parity, step, pitch |
+| steps | a step | place in the beat; what sounded at the same step 1, 2 and 4 bars ago; 1 and 2 steps ago; beat in the bar | classes that sound |
+| steps.style (drummer, section) | a step | the label; place in the beat; beat; 1 bar ago; 1 step ago | classes that sound |
+| pitch | a note | class; pitch before in the class; place in the beat; beat | pitch |
+| velocity | a note | pitch; neighbours in the class; place; beat; style; velocity before in the class | velocity / 2 |
+| timing | a note | pitch; neighbours in the class; place; beat; style; offset of the note before | offset in 1/32 step |
+| bars | a bar | - | digest of its steps |
+
+The order of the step contexts was chosen on the validation split of the Groove MIDI Dataset
+(bits a bar: 33.9 for this chain; 34.5 with the bar and step before the same step in place of four
+bars ago; 35.1 with the beat first). `bars` alone is a digest, kept to find copies, never to
+predict. A mask of all nine classes at once stands for "before the start" in a context; no target
+is changed by that.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, NO_CLASS
+from workbench.groove.grid import Grid
+
+Ints = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+
+MASK_BITS = CLASS_COUNT
+NO_MASK = (1 << MASK_BITS) - 1
+TOKEN_BITS = 16
+NO_TOKEN = 1 << 15
+NO_PITCH = 128
+NO_VELOCITY = 64
+OFFSET_CELLS = 32  # offset bins a step
+OFFSET_BINS = OFFSET_CELLS + 1
+NO_OFFSET = 63
+LABEL_KINDS = ("style", "drummer", "section")
+MAX_LABELS = 511
+_LABEL_BITS = 9
+_PLACE_BITS = 5
+_BEAT_BITS = 5
+_MANY_BEATS = 28  # codes 28..31 count the beats of metres with more than seven, modulo four
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The layout of one stream's keys.
+
+    Attributes:
+        name: Its name in stores and models.
+        fields: Name and bits of each context field, the most general first.
+        target_bits: Bits of the target.
+        targets: How many values a target can have; the base distribution is uniform over them.
+    """
+
+    name: str
+    fields: tuple[tuple[str, int], ...]
+    target_bits: int
+    targets: int
+
+    @property
+    def depth(self) -> int:
+        """Number of context fields, which is the highest level."""
+        return len(self.fields)
+
+    def packed(self, columns: Mapping[str, Ints], level: int | None = None) -> Keys:
+        """Return the contexts of a level, without a target.
+
+        Args:
+            columns: Each field's values, shape (n,).
+            level: How many fields count; all when None.
+        """
+        names = self.fields[: self.depth if level is None else level]
+        keys = np.zeros(len(columns["target"]), np.uint64)
+        for name, bits in names:
+            keys = (keys << np.uint64(bits)) | columns[name].astype(np.uint64)
+        return keys
+
+    def keys(self, columns: Mapping[str, Ints]) -> Keys:
+        """Return the full keys of some columns, shape (n,)."""
+        return self.with_target(self.packed(columns), columns["target"])
+
+    def with_target(self, contexts: Keys, targets: Ints) -> Keys:
+        """Return contexts with their targets behind them."""
+        return (contexts << np.uint64(self.target_bits)) | targets.astype(np.uint64)
+
+
+def streams_of(n: int, part: str, label_kinds: Sequence[str]) -> tuple[Stream, ...]:
+    """Return the streams that a model of these options has.
+
+    Args:
+        n: Length of the event n-grams.
+        part: Which notes count; steps, which are of drum classes, need the drums.
+        label_kinds: Which kinds of labels there are, of LABEL_KINDS.
+    """
+    before = tuple((f"note_{k}", TOKEN_BITS) for k in range(1, n))
+    events = Stream("events", before, TOKEN_BITS, NO_TOKEN)
+    if part != "drums":
+        return (events, _residual("velocity", label_kinds), _residual("timing", label_kinds))
+    labelled = tuple(_labelled(kind) for kind in label_kinds)
+    return (
+        events,
+        STEPS,
+        *labelled,
+        PITCH,
+        _residual("velocity", label_kinds),
+        _residual("timing", label_kinds),
+        BARS,
+    )
+
+
+STEPS = Stream(
+    "steps",
+    (
+        ("place", _PLACE_BITS),
+        ("bar_1", MASK_BITS),
+        ("bar_2", MASK_BITS),
+        ("bar_4", MASK_BITS),
+        ("step_1", MASK_BITS),
+        ("step_2", MASK_BITS),
+        ("beat", _BEAT_BITS),
+    ),
+    MASK_BITS,
+    1 << MASK_BITS,
+)
+PITCH = Stream(
+    "pitch",
+    (("class", 4), ("pitch_before", 8), ("place", _PLACE_BITS), ("beat", _BEAT_BITS)),
+    7,
+    128,
+)
+BARS = Stream("bars", (), 64, 1)
+
+
+def _labelled(kind: str) -> Stream:
+    fields = (
+        (kind, _LABEL_BITS),
+        ("place", _PLACE_BITS),
+        ("beat", _BEAT_BITS),
+        ("bar_1", MASK_BITS),
+        ("step_1", MASK_BITS),
+    )
+    return Stream(f"steps.{kind}", fields, MASK_BITS, 1 << MASK_BITS)
+
+
+def _residual(name: str, label_kinds: Sequence[str]) -> Stream:
+    style = (("style", _LABEL_BITS),) if "style" in label_kinds else ()
+    fields = (
+        ("pitch", 7),
+        ("near", 4),
+        ("place", _PLACE_BITS),
+        ("beat", _BEAT_BITS),
+        *style,
+        (f"{name}_before", 7),
+    )
+    return Stream(name, fields, 6, 64 if name == "velocity" else OFFSET_BINS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Columns:
+    """The columns that the streams' keys are packed from, of several performances in a row.
+
+    Attributes:
+        notes: By name, shape (n,), int64, one value a note.
+        steps: By name, shape (s,), int64, one value a step.
+        bar_digests: uint64, one a bar.
+        note_file: Which performance each note is of, shape (n,).
+        step_file: Which performance each step is of, shape (s,).
+        bar_start: First step of each bar, and the number of steps behind the last.
+    """
+
+    notes: dict[str, Ints]
+    steps: dict[str, Ints]
+    bar_digests: Keys
+    note_file: Ints
+    step_file: Ints
+    bar_start: Ints
+
+    def of(self, stream: Stream) -> dict[str, Ints]:
+        """Return the columns that a stream's keys are made of."""
+        source = self.steps if stream.name.startswith("steps") else self.notes
+        target = "steps" if stream.name.startswith("steps") else stream.name
+        return source | {"target": source[f"target_{target}"]}
+
+    def keys(self, stream: Stream) -> Keys:
+        """Return a stream's full keys, one a note, step or bar."""
+        return self.bar_digests if stream is BARS else stream.keys(self.of(stream))
+
+
+def columns_of(
+    grids: Sequence[Grid],
+    labels: Mapping[str, Ints],
+    *,
+    n: int,
+    coarse: bool = False,
+    onset_order: str = "played",
+    part: str = "drums",
+) -> Columns:
+    """Return the columns of some performances.
+
+    Args:
+        grids: The performances, at least one, all of one resolution.
+        labels: By kind, each performance's label number, 0 for none, shape (len(grids),).
+        n: Length of the event n-grams.
+        coarse: Whether events know the beat instead of the step.
+        onset_order: `played`, or `sorted` by step and pitch.
+        part: Which notes count; only those of `drums` are of a class.
+    """
+    bars = _Bars.of(grids)
+    note_file = np.repeat(np.arange(len(grids)), [len(g.pitch) for g in grids])
+    note_bar = np.concatenate([g.bar for g in grids]) + bars.first_of_file[note_file]
+    note_step = np.concatenate([g.step for g in grids])
+    at = bars.start[note_bar] + note_step
+    pitch = np.concatenate([g.pitch for g in grids]).astype(np.int64)
+    velocity = np.concatenate([g.velocity for g in grids]).astype(np.int64)
+    offset = np.concatenate([g.offset for g in grids])
+    drum = CLASS_OF_PITCH[pitch] if part == "drums" else np.full(len(pitch), NO_CLASS)
+    mask = masks_of(at, drum, bars.total)
+    steps = _step_columns(mask, bars)
+    step_file = bars.file[bars.of_step]
+    for kind, numbers in labels.items():
+        steps[kind] = numbers[step_file]
+    resolution = grids[0].resolution
+    token = event_tokens(bars.in_file[note_bar], note_step // (resolution if coarse else 1), pitch)
+    if onset_order == "sorted":
+        token = token[np.lexsort((pitch, at))]
+    notes = _residual_columns(
+        pitch=pitch,
+        velocity=velocity,
+        offset=offset,
+        drum=drum,
+        near=near_codes(mask, step_file, at, drum),
+        file=note_file,
+    )
+    notes |= {f"note_{k}": _lagged(token, note_file, k, NO_TOKEN) for k in range(1, 5)}
+    notes |= {"target_events": token, "place": steps["place"][at], "beat": steps["beat"][at]}
+    if "style" in labels:
+        notes["style"] = labels["style"][note_file]
+    return Columns(
+        notes=notes,
+        steps=steps,
+        bar_digests=bar_digests(mask, bars.start[:-1], bars.step_in_bar),
+        note_file=note_file,
+        step_file=step_file,
+        bar_start=bars.start,
+    )
+
+
+def event_tokens(bar: Ints, step: Ints, pitch: Ints) -> Ints:
+    """Return the tokens of events: one bit of bar parity, seven of step, seven of pitch."""
+    return ((bar & 1) << 14) | (step << 7) | pitch
+
+
+def masks_of(at: Ints, drum: Ints, total: int) -> Ints:
+    """Return which classes sound at each of `total` steps, from notes at global steps `at`."""
+    bit = np.where(drum < NO_CLASS, 1 << drum, 0)
+    mask = np.zeros(total, np.int64)
+    np.bitwise_or.at(mask, at, bit)
+    return mask
+
+
+def place_codes(step: Ints, beat_steps: Ints, resolution: int) -> Ints:
+    """Return where in its beat each step is; compound beats have codes of their own."""
+    is_compound = beat_steps != resolution
+    return step % beat_steps + np.where(is_compound, resolution, 0)
+
+
+def beat_codes(step: Ints, beat_steps: Ints, bar_steps: Ints) -> Ints:
+    """Return one code for the beat a step is in and the number of beats of its bar."""
+    beats = -(-bar_steps // beat_steps)
+    beat = step // beat_steps
+    return np.where(beats <= 7, beats * (beats - 1) // 2 + beat, _MANY_BEATS + beat % 4)
+
+
+def velocity_codes(velocity: Ints) -> Ints:
+    """Return the bins of velocities: 0..63."""
+    return velocity >> 1
+
+
+def velocity_of(code: Ints) -> Ints:
+    """Return the velocity that a bin stands for; the top bin is 127."""
+    return 2 * code + 1
+
+
+def offset_codes(offset: NDArray[np.float64]) -> Ints:
+    """Return the bins of offsets of -0.5..0.5 steps: 0..32."""
+    return np.rint(offset * OFFSET_CELLS).astype(np.int64) + OFFSET_CELLS // 2
+
+
+def offset_of(code: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the offset in steps that a bin stands for."""
+    return (code - OFFSET_CELLS // 2) / OFFSET_CELLS
+
+
+def bar_digests(mask: Ints, bar_start: Ints, step_in_bar: Ints) -> Keys:
+    """Return a digest of what sounds in each bar.
+
+    A sum of masks times odd multipliers, one a step, modulo 2^64: adding or taking away one hit
+    changes it by a number known beforehand, so that all bars one hit away can be looked up.
+    """
+    terms = (mask.astype(np.uint64) + np.uint64(1)) * digest_multipliers()[step_in_bar]
+    return np.add.reduceat(terms, bar_start)
+
+
+def bar_neighbours(columns: Columns) -> Iterator[Keys]:
+    """Give, for each bar with a hit, the digests of itself and of all bars one hit away."""
+    bits = np.uint64(1) << np.arange(CLASS_COUNT, dtype=np.uint64)
+    starts = columns.bar_start
+    mask = columns.steps["target_steps"].astype(np.uint64)
+    for digest, start, stop in zip(columns.bar_digests, starts[:-1], starts[1:], strict=True):
+        bar = mask[start:stop]
+        if not bar.any():
+            continue
+        change = digest_multipliers()[: stop - start, None] * bits
+        is_set = (bar[:, None] & bits) > 0
+        away = np.where(is_set, digest - change, digest + change)  # modulo 2^64
+        yield np.concatenate(([digest], away.ravel()))
+
+
+@cache
+def digest_multipliers() -> Keys:
+    """Return the multiplier of each step of a bar: odd, fixed for all time (splitmix64)."""
+    state = np.arange(1, 129, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (state ^ (state >> np.uint64(31))) | np.uint64(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Bars:
+    """All bars of some performances in a row; a global step counts through all of them.
+
+    Attributes:
+        file: Performance of each bar.
+        in_file: Number of each bar within its performance.
+        steps: Steps of each bar.
+        start: Global step where each bar begins, and the total behind the last.
+        of_step: Bar of each global step.
+        step_in_bar: Step in its bar of each global step.
+        beat_steps: Steps of a beat, for each bar.
+        first_of_file: First bar of each performance.
+        resolution: Steps a quarter note.
+    """
+
+    file: Ints
+    in_file: Ints
+    steps: Ints
+    start: Ints
+    of_step: Ints
+    step_in_bar: Ints
+    beat_steps: Ints
+    first_of_file: Ints
+    resolution: int
+
+    @staticmethod
+    def of(grids: Sequence[Grid]) -> "_Bars":
+        counts = np.array([len(g.bar_steps) for g in grids])
+        first = np.cumsum(counts) - counts
+        file = np.repeat(np.arange(len(grids)), counts)
+        steps = np.concatenate([g.bar_steps for g in grids])
+        start = np.concatenate(([0], np.cumsum(steps)))
+        of_step = np.repeat(np.arange(len(steps)), steps)
+        return _Bars(
+            file=file,
+            in_file=np.arange(len(steps)) - first[file],
+            steps=steps,
+            start=start,
+            of_step=of_step,
+            step_in_bar=np.arange(start[-1]) - start[of_step],
+            beat_steps=np.concatenate([g.beat_steps for g in grids]),
+            first_of_file=first,
+            resolution=grids[0].resolution,
+        )
+
+    @property
+    def total(self) -> int:
+        return int(self.start[-1])
+
+    def bars_ago(self, mask: Ints, bars: int) -> Ints:
+        """Return what sounded at the same step some bars ago, NO_MASK before the start."""
+        earlier = np.maximum(self.of_step - bars, 0)
+        is_there = (self.in_file[self.of_step] >= bars) & (self.step_in_bar < self.steps[earlier])
+        at = np.where(is_there, self.start[earlier] + self.step_in_bar, 0)
+        return np.where(is_there, mask[at], NO_MASK)
+
+
+def _step_columns(mask: Ints, bars: _Bars) -> dict[str, Ints]:
+    file = bars.file[bars.of_step]
+    beat_steps = bars.beat_steps[bars.of_step]
+    bar_steps = bars.steps[bars.of_step]
+    return {
+        "place": place_codes(bars.step_in_bar, beat_steps, bars.resolution),
+        "beat": beat_codes(bars.step_in_bar, beat_steps, bar_steps),
+        "bar_1": bars.bars_ago(mask, 1),
+        "bar_2": bars.bars_ago(mask, 2),
+        "bar_4": bars.bars_ago(mask, 4),
+        "step_1": _lagged(mask, file, 1, NO_MASK),
+        "step_2": _lagged(mask, file, 2, NO_MASK),
+        "step_3": _lagged(mask, file, 3, NO_MASK),
+        "step_4": _lagged(mask, file, 4, NO_MASK),
+        "target_steps": mask,
+    }
+
+
+def _residual_columns(
+    *,
+    pitch: Ints,
+    velocity: Ints,
+    offset: NDArray[np.float64],
+    drum: Ints,
+    near: Ints,
+    file: Ints,
+) -> dict[str, Ints]:
+    place_in_class = np.lexsort((np.arange(len(pitch)), drum, file))
+    before = _before_in_group(place_in_class, file * (NO_CLASS + 1) + drum)
+    velocities, offsets = velocity_codes(velocity), offset_codes(offset)
+    return {
+        "class": drum,
+        "pitch": pitch,
+        "near": near,
+        "pitch_before": _taken(pitch, before, NO_PITCH),
+        "velocity_before": _taken(velocities, before, NO_VELOCITY),
+        "timing_before": _lagged(offsets, file, 1, NO_OFFSET),
+        "target_pitch": pitch,
+        "target_velocity": velocities,
+        "target_timing": offsets,
+    }
+
+
+def near_codes(mask: Ints, step_file: Ints, at: Ints, drum: Ints) -> Ints:
+    """Return whether the same class sounds 1 step before, 1 after, 2 before, 2 after: four bits.
+
+    Args:
+        mask: What sounds at each global step.
+        step_file: Performance of each global step; neighbours in another one are silent.
+        at: Global step of each note.
+        drum: Class of each note.
+    """
+    code = np.zeros(len(at), np.int64)
+    for weight, step in ((8, -1), (4, 1), (2, -2), (1, 2)):
+        near = np.clip(at + step, 0, len(mask) - 1)
+        is_there = (near == at + step) & (step_file[near] == step_file[at])
+        code += np.where(is_there, weight * (mask[near] >> drum & 1), 0)
+    return code
+
+
+def _lagged(values: Ints, file: Ints, lag: int, before_start: int) -> Ints:
+    """Return each value's predecessor in its performance, `before_start` where there is none."""
+    result = np.full(len(values), before_start, np.int64)
+    same = file[lag:] == file[:-lag]
+    result[lag:][same] = values[:-lag][same]
+    return result
+
+
+def _before_in_group(order: Ints, group: Ints) -> Ints:
+    """Return the index of each element's predecessor in its group, -1 for the first.
+
+    Args:
+        order: All indices, sorted by group, then time.
+        group: Group of each element.
+    """
+    before = np.full(len(order), -1, np.int64)
+    same = group[order[1:]] == group[order[:-1]]
+    before[order[1:][same]] = order[:-1][same]
+    return before
+
+
+def _taken(values: Ints, index: Ints, missing: int) -> Ints:
+    return np.where(index >= 0, values[np.maximum(index, 0)], missing)

@@ -1,0 +1,478 @@
+"""Training: a list of MIDI files is counted, resumably, and finished into a model.
+
+The store of counts is the only checkpoint. Its counts, position, numbers and skipped files are
+written in one transaction, so that a run killed at any instant goes on exactly where its store
+stands, and ends in the same bytes as a run that was never interrupted.
+"""
+
+import dataclasses
+import gc
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from workbench.caching.fingerprint import fingerprint
+from workbench.errors import GrooveError
+from workbench.groove.counting import Batch, BatchCounts, count_batch
+from workbench.groove.grid import Skip, best_resolution
+from workbench.groove.labels import Labels, read_labels
+from workbench.groove.model import Model, write_model
+from workbench.groove.options import TrainOptions
+from workbench.groove.score import score_files
+from workbench.music.midi import Midi, read_midi_file
+from workbench.progress import Progress, Show, silent
+from workbench.streaming.filelist import FileList, first_occurrences, listed, walked
+from workbench.streaming.tally import TallyStore
+from workbench.streaming.workers import map_ordered
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".mid", ".midi", ".rmi")
+BATCH_FILES = 256
+BATCH_BYTES = 8_000_000
+_SAMPLED_FOR_RESOLUTION = 64
+_FILTERS = ("duplicate", "section", "few_bytes", "few_notes", "few_bars", "tempo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """What is counted.
+
+    Attributes:
+        files: The whole list, of all shards.
+        is_first: Which files are the first of their content; all, when contents are not compared.
+        labels: The labels table.
+        options: The options, with the resolution chosen.
+        identity: What a store must agree in to be continued.
+    """
+
+    files: FileList
+    is_first: NDArray[np.bool_]
+    labels: Labels
+    options: TrainOptions
+    identity: dict[str, Any]
+
+    @property
+    def shard_files(self) -> int:
+        """Number of files of this shard."""
+        options = self.options
+        return len(range(options.shard_index, len(self.files), options.num_shards))
+
+    def batches(self, position: int) -> Iterator[Batch]:
+        """Give this shard's files from a position on, cut by number and by bytes."""
+        most = min(x for x in (BATCH_FILES, *self._stops()) if x)
+        places: list[int] = []
+        waiting_bytes = 0
+        for place in range(position, self.shard_files):
+            size = max(int(self.files.sizes[self._index(place)]), 0)
+            if places and (len(places) == most or waiting_bytes + size > BATCH_BYTES):
+                yield self._batch(places)
+                places, waiting_bytes = [], 0
+            places.append(place)
+            waiting_bytes += size
+        if places:
+            yield self._batch(places)
+
+    def _stops(self) -> tuple[int, ...]:
+        """Return the numbers of files after which something is due."""
+        o = self.options
+        return o.save_every, o.gc_every, o.log_every, o.validate_every
+
+    def _index(self, place: int) -> int:
+        return place * self.options.num_shards + self.options.shard_index
+
+    def _batch(self, places: list[int]) -> Batch:
+        indices = tuple(self._index(place) for place in places)
+        return Batch(
+            first=places[0],
+            indices=indices,
+            names=tuple(self.files.name(index) for index in indices),
+            root=self.files.root,
+            sizes=tuple(int(self.files.sizes[index]) for index in indices),
+            is_first=tuple(bool(self.is_first[index]) for index in indices),
+            labels=self.labels,
+            options=self.options,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Tallied:
+    """Where a run stands; what the store keeps beside the counts.
+
+    Attributes:
+        position: The next file of the shard.
+        kept: Files counted.
+        skipped: Files not counted, by reason.
+        notes: Notes counted, which is event n-grams.
+        steps: Steps counted.
+        bars: Bars counted.
+        stopped: Why the run ended before the end of its list, or None.
+        history: Files and bits a bar at each validation.
+    """
+
+    position: int = 0
+    kept: int = 0
+    skipped: dict[str, int] = dataclasses.field(default_factory=dict)
+    notes: int = 0
+    steps: int = 0
+    bars: int = 0
+    stopped: str | None = None
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training run gave.
+
+    Attributes:
+        model: The model, finished.
+        resumed_at: Position the run began at, 0 for a new one.
+        seconds: Seconds this run took.
+        files_read: Files this run read.
+        history: Files counted and bits a bar, at each validation.
+    """
+
+    model: Model
+    resumed_at: int
+    seconds: float
+    files_read: int
+    history: list[dict[str, float]]
+
+
+def train(options: TrainOptions, show: Show = silent) -> Trained:
+    """Count a corpus and write its model.
+
+    Running the same options again after an interruption goes on where the store stands.
+
+    Raises:
+        GrooveError: The store is of another list, other options, or another shard; or a file
+            cannot be read and `fail_fast` is set.
+        StreamingError: The list or the store cannot be read or written.
+        CachingError: The model cannot be written.
+    """
+    began = time.monotonic()
+    corpus = read_corpus(options, show)
+    path = options.store_path
+    if options.resume_from is not None and not path.exists():
+        raise GrooveError(f"{path}: no store to resume from; leave --resume-from out to begin")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    budget = options.ram_budget_mb << 20
+    with TallyStore(path, budget_bytes=budget, block_rows=options.hash_buckets) as store:
+        tallied = _resumed(store, corpus)
+        resumed_at = tallied.position
+        _Counting(corpus, store, tallied, show, began).run()
+        model = finish(corpus, store, tallied)
+    if not options.keeps_store and tallied.stopped is None:
+        path.unlink()
+    return Trained(
+        model=model,
+        resumed_at=resumed_at,
+        seconds=time.monotonic() - began,
+        files_read=tallied.position - resumed_at,
+        history=tallied.history,
+    )
+
+
+def read_corpus(options: TrainOptions, show: Show = silent) -> Corpus:
+    """Pin the list of files, find equal contents, and settle what is left to be chosen.
+
+    Raises:
+        StreamingError: The list cannot be read or is empty.
+        GrooveError: The labels table cannot be read.
+    """
+    if options.from_filelist is not None:
+        files = listed(options.from_filelist)
+    else:
+        assert options.loop_dir is not None  # the options see to it that one is given
+        files = walked(options.loop_dir, SUFFIXES)
+    if not (files.sizes >= 0).any():
+        raise GrooveError(f"{files[0]}: no such file, nor any other of the list's {len(files)}")
+    labels = read_labels(options.labels)
+    if options.resolution == 0:
+        options = dataclasses.replace(options, resolution=_chosen_resolution(files))
+    digests = None
+    is_first = np.ones(len(files), bool)
+    if options.dedup:
+        tick = _digest_progress(len(files), show)
+        digests = files.digests(max_bytes=options.max_bytes, tick=tick)
+        is_first = first_occurrences(digests)
+    identity = {
+        "list": files.fingerprint(digests),
+        "counting": options.counting(),
+        "labels": fingerprint(labels),
+        "shard_index": options.shard_index,
+        "num_shards": options.num_shards,
+    }
+    return Corpus(
+        files=files, is_first=is_first, labels=labels, options=options, identity=identity
+    )
+
+
+def finish(corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path | None = None) -> Model:
+    """Write the model of what a store has counted."""
+    options = corpus.options
+    description = {
+        "counting": options.counting(),
+        "smoothing": options.smoothing,
+        "min_count": options.min_count if options.num_shards == 1 else 1,
+        "finish": {"min_count": options.min_count, "smoothing": options.smoothing},
+        "list": corpus.identity["list"],
+        "files": len(corpus.files),
+        "labels": corpus.labels.vocabulary,
+        "labels_fingerprint": corpus.identity["labels"],
+        "num_shards": options.num_shards,
+        "shards": [options.shard_index],
+        "processed": tallied.position,
+        "kept": tallied.kept,
+        "skipped": sum(tallied.skipped.values()),
+        "reasons": dict(sorted(tallied.skipped.items())),
+        "notes": tallied.notes,
+        "steps": tallied.steps,
+        "bars": tallied.bars,
+        "stopped": tallied.stopped,
+    }
+    return write_model(
+        options.output if folder is None else folder,
+        description,
+        lambda stream: store.rows(stream.name),
+        store.journal(),
+        budget_bytes=options.ram_budget_mb << 20,
+    )
+
+
+class _Counting:
+    """One run over the batches of a corpus."""
+
+    def __init__(
+        self, corpus: Corpus, store: TallyStore, tallied: Tallied, show: Show, began: float
+    ):
+        self.corpus = corpus
+        self.options = corpus.options
+        self.store = store
+        self.tallied = tallied
+        self.show = show
+        self.began = began
+        self.resumed_at = tallied.position
+        self.journal: list[dict[str, Any]] = []
+        self.kept_at_commit = tallied.kept
+        self.due = {"log": _Due(self.options.log_every), "gc": _Due(self.options.gc_every)}
+        self.due["validate"] = _Due(self.options.validate_every)
+        for due in self.due.values():
+            due.since(tallied.position)
+
+    def run(self) -> None:
+        """Count what is left; the store is committed at the end."""
+        tallied = self.tallied
+        tallied.stopped = self._stop()
+        if tallied.stopped is None:
+            batches = self.corpus.batches(tallied.position)
+            for counts in _counted(batches, self.options.jobs):
+                self._take(self._within_limits(counts))
+                tallied.stopped = self._stop()
+                self._attend()
+                if tallied.stopped is not None:
+                    break
+        self._commit()
+        self._tell("counted")
+
+    def _take(self, counts: BatchCounts) -> None:
+        """Add a batch's counts to the store's waiting ones."""
+        tallied, batch = self.tallied, counts.batch
+        for place, skip in sorted(counts.skips.items()):
+            self._note_skip(batch.indices[place], batch.names[place], skip)
+        for stream, rows in counts.rows.items():
+            self.store.add(stream, rows)
+        tallied.position = batch.first + len(batch.names)
+        tallied.kept += len(batch.names) - len(counts.skips)
+        tallied.notes += int(counts.notes_of_file.sum())
+        tallied.steps += int(counts.rows["steps"][1].sum()) if "steps" in counts.rows else 0
+        tallied.bars += counts.bars
+
+    def _note_skip(self, index: int, name: str, skip: Skip) -> None:
+        if self.options.fail_fast and skip.reason not in _FILTERS:
+            raise GrooveError(f"{name}: {skip.reason}: {skip.detail}; stopped by --fail-fast")
+        self.tallied.skipped[skip.reason] = self.tallied.skipped.get(skip.reason, 0) + 1
+        entry = {"index": index, "file": name, "reason": skip.reason, "detail": skip.detail}
+        self.journal.append(entry)
+        level = logging.DEBUG if skip.reason in _FILTERS else logging.INFO
+        logger.log(level, "skipped %s: %s: %s", name, skip.reason, skip.detail)
+
+    def _within_limits(self, counts: BatchCounts) -> BatchCounts:
+        """Return a batch's counts, cut at the file where a limit is reached."""
+        files = len(counts.batch.names)
+        is_kept = np.ones(files, bool)
+        is_kept[list(counts.skips)] = False
+        for limit, so_far, each in (
+            (self.options.max_files, self.tallied.kept, is_kept),
+            (self.options.max_ngrams, self.tallied.notes, counts.notes_of_file),
+        ):
+            reached = np.flatnonzero(so_far + np.cumsum(each) >= limit) if limit else ()
+            if len(reached):
+                files = min(files, int(reached[0]) + 1)
+        return counts if files == len(is_kept) else count_batch(counts.batch.head(files))
+
+    def _stop(self) -> str | None:
+        if self.tallied.position >= self.corpus.shard_files:
+            return None
+        if self.options.max_files and self.tallied.kept >= self.options.max_files:
+            return f"max_files {self.options.max_files}"
+        if self.options.max_ngrams and self.tallied.notes >= self.options.max_ngrams:
+            return f"max_ngrams {self.options.max_ngrams}"
+        return None
+
+    def _attend(self) -> None:
+        """Do what is due after a batch: commit, log, collect garbage, validate, show."""
+        options, position = self.options, self.tallied.position
+        is_saved = options.save_every and (
+            self.tallied.kept - self.kept_at_commit >= options.save_every
+        )
+        is_flushed = options.flush_every and self.store.waiting_keys >= options.flush_every
+        if self.store.is_full or is_saved or is_flushed:
+            self._commit()
+        if self.due["gc"].is_now(position):
+            gc.collect()
+        if self.due["validate"].is_now(position):
+            self._validate()
+        self._tell("counting")
+        if self.due["log"].is_now(position):
+            logger.info("%s", self._progress("counting").line())
+
+    def _commit(self) -> None:
+        state = {"identity": self.corpus.identity, **dataclasses.asdict(self.tallied)}
+        self.store.commit(state, self.journal)
+        self.journal.clear()
+        self.kept_at_commit = self.tallied.kept
+
+    def _validate(self) -> None:
+        """Score the counts so far on the validation folder."""
+        assert self.options.validation is not None  # the options see to it
+        self._commit()
+        folder = self.options.store_path.with_suffix(".so_far")
+        model = finish(self.corpus, self.store, self.tallied, folder)
+        score = score_files(model, self.options.validation)
+        entry = {"files": self.tallied.kept, "bits_per_bar": score.bits_per_bar}
+        self.tallied.history.append(entry)
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+    def _tell(self, stage: str) -> None:
+        self.show(self._progress(stage))
+
+    def _progress(self, stage: str) -> Progress:
+        tallied = self.tallied
+        seconds = time.monotonic() - self.began
+        numbers: dict[str, float] = {
+            "events": tallied.notes,
+            "events/s": round(tallied.notes / seconds) if seconds else 0,
+            "skipped": sum(tallied.skipped.values()),
+        }
+        if self.options.mem_stats:
+            numbers["rss_mb"] = round(psutil.Process().memory_info().rss / 1e6)
+        if tallied.history:
+            numbers["bits_per_bar"] = round(tallied.history[-1]["bits_per_bar"], 2)
+        return Progress(
+            stage=stage,
+            done=tallied.position,
+            total=self.corpus.shard_files,
+            unit="files",
+            seconds=seconds,
+            fresh=tallied.position - self.resumed_at,
+            numbers=numbers,
+        )
+
+
+class _Due:
+    """Whether another `every` files have passed."""
+
+    def __init__(self, every: int):
+        self.every = every
+        self.last = 0
+
+    def since(self, position: int) -> None:
+        self.last = position
+
+    def is_now(self, position: int) -> bool:
+        if not self.every or position - self.last < self.every:
+            return False
+        self.last = position
+        return True
+
+
+def _counted(batches: Iterable[Batch], jobs: int) -> Iterator[BatchCounts]:
+    if jobs == 1:
+        return map(count_batch, batches)
+    return map_ordered(count_batch, batches, engine="processes", workers=jobs)
+
+
+def _resumed(store: TallyStore, corpus: Corpus) -> Tallied:
+    """Return where a store stands, or the beginning; refuse another run's store."""
+    if store.state is None:
+        return Tallied()
+    state = dict(store.state)
+    found = state.pop("identity")
+    for what, cure in (
+        ("list", "the list of files has changed in names, order or contents; restore it"),
+        ("counting", "it was counted with other options; give the same"),
+        ("labels", "the labels table has changed; restore it"),
+        ("num_shards", "it is of another number of shards; give the same"),
+        ("shard_index", "it is of another shard; give each shard its own output"),
+    ):
+        if found[what] != corpus.identity[what]:
+            told = f" ({_difference(found[what], corpus.identity[what])})"
+            raise GrooveError(f"{store.path}: {cure}{told}, or delete the store to start over")
+    tallied = Tallied(**state)
+    logger.info("continuing at file %d of %d", tallied.position, corpus.shard_files)
+    return tallied
+
+
+def _difference(found: Any, given: Any) -> str:
+    if isinstance(found, dict):
+        names = [name for name in given if found.get(name) != given[name]]
+        return ", ".join(f"{name}: it has {found.get(name)}, given {given[name]}" for name in names)
+    if isinstance(found, str):
+        return f"fingerprint {found[:12]} there, {given[:12]} now"
+    return f"it has {found}, given {given}"
+
+
+def _chosen_resolution(files: FileList) -> int:
+    """Return the resolution of a list, from some of its files, the same in every shard."""
+    step = max(len(files) // _SAMPLED_FOR_RESOLUTION, 1)
+    read = [read_midi_file(files[index]) for index in range(0, len(files), step)]
+    resolution = best_resolution([midi for midi in read if isinstance(midi, Midi)])
+    logger.info("resolution %d steps a quarter note", resolution)
+    return resolution
+
+
+def _digest_progress(total: int, show: Show) -> Callable[[int], None]:
+    began = time.monotonic()
+
+    def tick(index: int) -> None:
+        if (index + 1) % 1000 and index + 1 != total:
+            return
+        seconds = time.monotonic() - began
+        show(
+            Progress(
+                stage="comparing contents",
+                done=index + 1,
+                total=total,
+                unit="files",
+                seconds=seconds,
+                fresh=index + 1,
+            )
+        )
+
+    return tick
+
+
+def reasons_of(model: Model) -> Counter[str]:
+    """Return how many files a model's training skipped, by reason."""
+    return Counter(model.description["reasons"])

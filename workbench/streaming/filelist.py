@@ -1,0 +1,164 @@
+"""Ordered, pinned, fingerprinted lists of files, and positions in them.
+
+A position is the index of the next file. It means something only together with the list's
+fingerprint, which covers every name, in order, and every file's size; with digests, every
+file's content too. Names are kept as one byte string, so that a list of 10 million files takes
+about as much RAM as its text. Units: sizes in bytes; a digest is 16 bytes of BLAKE2b.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.errors import StreamingError
+
+MISSING = -1  # the size of a file that cannot be read
+_DIGEST_BYTES = 16
+
+
+class FileList:
+    """Files in a fixed order.
+
+    Attributes:
+        root: The folder that relative names start from.
+        sizes: Shape (n,), int64, bytes of each file when the list was made; MISSING if unreadable.
+    """
+
+    def __init__(self, root: Path, names: Iterable[str]):
+        """Pin a list.
+
+        Args:
+            root: The folder that relative names start from.
+            names: Paths, absolute or relative to the root.
+        """
+        encoded = [os.fsencode(name) for name in names]
+        self.root = root
+        self._text = b"".join(encoded)
+        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        self.sizes = np.fromiter((_size(path) for path in self), np.int64, len(encoded))
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self._ends)
+
+    def __iter__(self) -> Iterator[Path]:
+        """Give every path in order."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Path:
+        """Return the path at a position."""
+        return self.root / self.name(index)
+
+    def name(self, index: int) -> str:
+        """Return the name at a position, as the list has it."""
+        start = int(self._ends[index - 1]) if index else 0
+        return os.fsdecode(self._text[start : int(self._ends[index])])
+
+    def digests(
+        self, *, max_bytes: int = sys.maxsize, tick: Callable[[int], None] = lambda index: None
+    ) -> NDArray[np.void]:
+        """Return every file's content digest; for one that is not read, that of its name.
+
+        Args:
+            max_bytes: Larger files are not read.
+            tick: Called with the index of each file read.
+
+        Returns:
+            Shape (n,), 16 bytes each.
+        """
+        found = bytearray()
+        for index, path in enumerate(self):
+            content = b"not read: " + os.fsencode(self.name(index))
+            if MISSING < self.sizes[index] <= max_bytes:
+                with contextlib.suppress(OSError):
+                    content = path.read_bytes()
+            found += hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+            tick(index)
+        return np.frombuffer(bytes(found), f"V{_DIGEST_BYTES}")
+
+    def fingerprint(self, digests: NDArray[np.void] | None = None) -> str:
+        """Return the list's fingerprint: names, order, sizes, and contents where known."""
+        whole = hashlib.sha256(self._text)
+        for column in (self._ends, self.sizes):
+            whole.update(column.astype("<i8").tobytes())
+        if digests is not None:
+            whole.update(digests.tobytes())
+        return whole.hexdigest()
+
+
+def first_occurrences(digests: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which files are the first of their content.
+
+    Args:
+        digests: Shape (n,).
+
+    Returns:
+        Shape (n,), True where no earlier digest is equal.
+    """
+    halves = digests.view("<u8").reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: equal contents stay in order
+    ranked = halves[order]
+    is_first = np.ones(len(ranked), bool)
+    is_first[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    result = np.empty(len(ranked), bool)
+    result[order] = is_first
+    return result
+
+
+def listed(list_file: Path) -> FileList:
+    """Return the files that a text file names, one a line; empty lines are passed over.
+
+    Relative names start from the list's own folder when its first file is there, else from the
+    current folder.
+
+    Raises:
+        StreamingError: The list cannot be read, or names nothing.
+    """
+    try:
+        text = os.fsdecode(list_file.read_bytes())
+    except OSError as error:
+        what = "is a folder, give it as LOOP_DIR" if list_file.is_dir() else error.strerror
+        raise StreamingError(f"{list_file}: no readable list of files ({what})") from error
+    names = [name for line in text.split("\n") if (name := line.rstrip("\r")).strip()]
+    if not names:
+        raise StreamingError(f"{list_file}: the list is empty; write one path a line")
+    beside = list_file.resolve().parent
+    return FileList(beside if (beside / names[0]).exists() else Path.cwd(), names)
+
+
+def walked(folder: Path, suffixes: tuple[str, ...]) -> FileList:
+    """Return all files below a folder with one of some endings, in the order of their names.
+
+    Args:
+        folder: Where to look, at any depth; links to folders are not followed.
+        suffixes: Endings in lower case, as ".mid"; compared without case.
+
+    Raises:
+        StreamingError: The folder is none, or holds no such file.
+    """
+    if not folder.is_dir():
+        raise StreamingError(f"{folder}: is no folder; give a folder, or a list by --from-filelist")
+    names = [
+        Path(parent, name).relative_to(folder).as_posix()
+        for parent, _, files in os.walk(folder)
+        for name in files
+        if name.lower().endswith(suffixes)
+    ]
+    if not names:
+        raise StreamingError(f"{folder}: holds no file ending in {' or '.join(suffixes)}")
+    return FileList(folder, sorted(names))
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return MISSING
+    return status.st_size if stat.S_ISREG(status.st_mode) else MISSING
