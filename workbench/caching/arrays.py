@@ -7,7 +7,7 @@ Source: NEP 1.
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,15 +60,15 @@ class ArrayWriter:
         self._file.close()
 
 
-def opened_array(path: Path) -> NDArray[np.generic]:
+def opened_array(path: Path) -> NDArray[Any]:
     """Return an array that is read from disk as it is used.
 
     Raises:
         CachingError: There is no such array, or it is damaged.
     """
     try:
-        if path.stat().st_size == _HEADER_BYTES:  # an empty file part cannot be mapped
-            return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        # nothing cannot be mapped; a plain view of the map is several times faster to slice
+        mode: Literal["r"] | None = "r" if path.stat().st_size > _HEADER_BYTES else None
+        return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
     except (OSError, ValueError) as error:
         raise CachingError(f"{path}: no readable array ({error})") from error

@@ -99,16 +99,23 @@ class PieceCounts:
             index_of_target: Place of each target in it.
             context: The levels' fields, by name.
         """
-        for level, counts in zip(self._levels, self._counts, strict=True):
-            own = counts.get(tuple(context[name] for name in level.fields))
+        added: list[tuple[int, float]] = []
+        kept = 1.0  # of what lies below the level in hand
+        for level, counts in zip(self._levels[::-1], self._counts[::-1], strict=True):
+            own = counts.get(tuple([context[name] for name in level.fields]))
             if own is None:
                 continue
             total = sum(own.values()) + level.concentration
-            back = level.concentration + level.discount * len(own)
-            seen = seen * (back / total)
+            share = kept / total
             for target, count in own.items():
                 if target in index_of_target:  # a prime may hold what the corpus never does
-                    seen[index_of_target[target]] += (count - level.discount) / total
+                    added.append((index_of_target[target], (count - level.discount) * share))
+            kept = share * (level.concentration + level.discount * len(own))
+        if not added:
+            return seen
+        seen = seen * kept
+        for place, mass in added:
+            seen[place] += mass
         return seen
 
     def add(self, context: Mapping[str, int], target: int) -> None:

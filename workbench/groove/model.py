@@ -41,10 +41,12 @@ class Distribution(NamedTuple):
     Attributes:
         seen: float64 (v,), of each target that occurs in the stream, in rising order of targets.
         unseen: Of each target that never occurs.
+        level: The highest level that knew the context.
     """
 
     seen: NDArray[np.float64]
     unseen: float
+    level: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +69,46 @@ class LevelRows:
 class StreamModel:
     """The distributions of one stream."""
 
-    def __init__(self, folder: Path, stream: Stream, levels: list[dict[str, Any]]):
+    def __init__(
+        self, folder: Path, stream: Stream, levels: list[dict[str, Any]], *, is_pruned: bool
+    ):
         """Map a stream's arrays.
+
+        Args:
+            folder: The model.
+            stream: The stream's layout.
+            levels: Start, rows, discounts and concentration of each level, the lowest first.
+            is_pruned: Whether rare n-grams were left out, so that a context may be known at a
+                level and not at the one below.
 
         Raises:
             CachingError: An array is missing or damaged.
         """
         self.stream = stream
+        self._is_nested = not is_pruned
         keys = opened_array(folder / f"{stream.name}.keys.npy")
         counts = opened_array(folder / f"{stream.name}.counts.npy")
-        self.levels = [
-            LevelRows(
+        self.levels = {
+            number: LevelRows(
                 keys=keys[level["start"] : level["start"] + level["rows"]],
                 counts=counts[level["start"] : level["start"] + level["rows"]],
                 discounts=tuple(level["discounts"]),
                 concentration=level["concentration"],
             )
-            for level in levels
-        ]
+            for number, level in enumerate(levels, stream.lowest)
+        }
         self._cached = lru_cache(maxsize=_CACHED_DISTRIBUTIONS)(self._distribution)
+        self.running_sums = lru_cache(maxsize=_CACHED_DISTRIBUTIONS)(self._running_sums_of)
 
     @cached_property
     def targets(self) -> Ints:
         """Every target that occurs, rising, int64 (v,)."""
         return np.asarray(self.levels[0].keys).astype(np.int64)
+
+    @cached_property
+    def target_list(self) -> list[int]:
+        """The same as a list."""
+        return list(self.targets.tolist())
 
     @cached_property
     def index_of_target(self) -> dict[int, int]:
@@ -106,30 +124,65 @@ class StreamModel:
         """
         return self._cached(context)
 
+    def _running_sums_of(self, context: tuple[int, ...]) -> list[float]:
+        """Return the running sums of the targets' probabilities, to draw from, v of them."""
+        return list(np.cumsum(self._cached(context).seen).tolist())
+
     def _distribution(self, context: tuple[int, ...]) -> Distribution:
         if context:
             below = self._cached(context[:-1])
         else:
             base = 1.0 / self.stream.targets
-            below = Distribution(np.full(len(self.targets), base), base)
-        level = self.levels[len(context)]
+            below = Distribution(np.full(len(self.targets), base), base, 0)
+        depth = len(context)
+        if self._is_nested and below.level < depth - 1:
+            return below  # a context that never was has no longer ones
+        level = self.levels[depth]
+        start, stop, first = self._span(context)
+        if start == stop:
+            return below
+        counts = level.counts[start:stop].tolist()
+        discounts = [level.discounts[min(count, 3) - 1] for count in counts]
+        total = sum(counts) + level.concentration
+        share = (level.concentration + sum(discounts)) / total
+        seen = below.seen * share
+        places = self.targets.searchsorted((level.keys[start:stop] - first).astype(np.int64))
+        for place, count, discount in zip(places.tolist(), counts, discounts, strict=True):
+            seen[place] += (count - discount) / total
+        return Distribution(seen, below.unseen * share, depth)
+
+    def corrected(
+        self, seen: NDArray[np.float64], targets: Ints, context: tuple[int, ...], weight: float
+    ) -> NDArray[np.float64]:
+        """Return another stream's probabilities with this one's highest level mixed in.
+
+        Args:
+            seen: Of each of the other stream's targets, shape (v,).
+            targets: The other stream's targets, rising, shape (v,); all of this one's are there.
+            context: A full context of this stream.
+            weight: 1 as scored; above 1, this stream counts for more.
+        """
+        level = self.levels[self.stream.depth]
+        start, stop, first = self._span(context)
+        counts = level.counts[start:stop].astype(np.float64)
+        total = counts.sum() + level.concentration / weight
+        mixed = seen * (level.concentration / weight / total)
+        places = np.searchsorted(targets, (level.keys[start:stop] - first).astype(np.int64))
+        mixed[places] += counts / total
+        return mixed
+
+    def _span(self, context: tuple[int, ...]) -> tuple[int, int, np.uint64]:
+        """Return where a context's rows start and stop in its level, and its first key."""
+        keys = self.levels[len(context)].keys
         key = 0
         for value, (_, bits) in zip(context, self.stream.fields, strict=False):
             key = key << bits | value
         first = np.uint64(key << self.stream.target_bits)
         last = first | np.uint64((1 << self.stream.target_bits) - 1)
-        start = int(np.searchsorted(level.keys, first))
-        stop = start + int(np.searchsorted(level.keys[start:], last, side="right"))
-        if start == stop:
-            return below
-        counts = level.counts[start:stop].astype(np.float64)
-        discount = taken(level.counts[start:stop], level.discounts)
-        total = counts.sum() + level.concentration
-        share = (level.concentration + discount.sum()) / total
-        seen = below.seen * share
-        places = np.searchsorted(self.targets, (level.keys[start:stop] - first).astype(np.int64))
-        seen[places] += (counts - discount) / total
-        return Distribution(seen, below.unseen * share)
+        start = int(keys.searchsorted(first))
+        if start == len(keys) or keys[start] > last:
+            return start, start, first
+        return start, int(keys.searchsorted(last, side="right")), first
 
     def probabilities(
         self,
@@ -137,15 +190,13 @@ class StreamModel:
         *,
         depth: int | None = None,
         base: NDArray[np.float64] | None = None,
-        first_level: int = 0,
     ) -> NDArray[np.float64]:
         """Return the probability of each target in its context, all at once.
 
         Args:
             columns: The stream's fields and `target`, each of shape (n,).
             depth: Highest level used; all when None.
-            base: Probability of each target before `first_level`; uniform when None.
-            first_level: Lowest level used.
+            base: Probability of each target below the lowest level; uniform when None.
 
         Returns:
             Shape (n,), above 0.
@@ -153,7 +204,7 @@ class StreamModel:
         targets = columns["target"]
         found = np.full(len(targets), 1.0 / self.stream.targets) if base is None else base.copy()
         highest = self.stream.depth if depth is None else depth
-        for number in range(first_level, highest + 1):
+        for number in range(self.stream.lowest, highest + 1):
             contexts = self.stream.packed(columns, number)
             distinct, which = np.unique(contexts, return_inverse=True)
             total, back = self._masses(number, distinct)
@@ -173,7 +224,7 @@ class StreamModel:
         last = first | np.uint64((1 << self.stream.target_bits) - 1)
         start = np.searchsorted(level.keys, first)
         stop = np.searchsorted(level.keys, last, side="right")
-        counts, discounts = self._running_sums(number)
+        counts, discounts = self._level_sums(number)
         added = np.where(stop > start, level.concentration, 0.0)
         return (
             counts[stop] - counts[start] + added,
@@ -189,7 +240,7 @@ class StreamModel:
         counts = np.where(level.keys[at] == keys, level.counts[at], 0).astype(np.uint64)
         return counts - taken(counts, level.discounts)
 
-    def _running_sums(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _level_sums(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         level = self.levels[number]
         counts = np.concatenate(([0.0], np.cumsum(level.counts, dtype=np.float64)))
         discounts = np.cumsum(taken(level.counts, level.discounts))
@@ -236,12 +287,17 @@ class Model:
             )
         if name not in self._opened:
             levels = self.description["streams"][name]["levels"]
-            self._opened[name] = StreamModel(self.folder, self.streams[name], levels)
+            self._opened[name] = StreamModel(
+                self.folder,
+                self.streams[name],
+                levels,
+                is_pruned=self.description["min_count"] > 1,
+            )
         return self._opened[name]
 
     def counts(self, stream: Stream) -> Iterator[Rows]:
         """Return a stream's exact counts in blocks, which is what merges."""
-        level = self.stream(stream.name).levels[-1]
+        level = self.stream(stream.name).levels[stream.depth]
         for start in range(0, len(level.keys), _CACHED_BLOCK_ROWS):
             block = slice(start, start + _CACHED_BLOCK_ROWS)
             yield np.asarray(level.keys[block]), level.counts[block].astype(np.uint64)

@@ -41,7 +41,6 @@ Floats = NDArray[np.float64]
 
 SUFFIXES = (".mid", ".midi", ".rmi")
 _BATCH_FILES = 256
-_LABEL_BASE_LEVEL = 2  # below it a label's contexts know less than the corpus's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +132,7 @@ def step_probabilities(model: Model, columns: Columns) -> tuple[Floats, Floats]:
     for kind in LABEL_KINDS:
         if kind in values and f"steps.{kind}" in model.streams:
             is_labelled = values[kind] > 0
-            told = model.stream(f"steps.{kind}").probabilities(
-                values, base=found, first_level=_LABEL_BASE_LEVEL
-            )
+            told = model.stream(f"steps.{kind}").probabilities(values, base=found)
             found = np.where(is_labelled, told, found)
     return found, adapted(found, values, columns.step_file, STEP_LEVELS)
 
@@ -149,22 +146,19 @@ def event_probabilities(model: Model, columns: Columns) -> tuple[Floats, Floats]
 
 
 def predicted_velocity(model: Model, columns: Columns) -> Floats:
-    """Return the median velocity of each note, from the grid, the pitch and the style alone."""
+    """Return the median velocity of each note, from the grid and the pitch alone."""
     return velocity_of(_medians(model.stream("velocity"), columns)).astype(np.float64)
 
 
 def predicted_offset(model: Model, columns: Columns) -> Floats:
-    """Return the median offset of each note in steps, from the grid, pitch and style alone."""
+    """Return the median offset of each note in steps, from the grid and the pitch alone."""
     return offset_of(_medians(model.stream("timing"), columns))
 
 
 def _medians(stream: StreamModel, columns: Columns) -> Ints:
     """Return the median target of each note's context, without what was played before."""
     fields = [name for name, _ in stream.stream.fields[:-1]]
-    values = columns.notes
-    if "style" in fields and not (values.get("style", np.zeros(1)) > 0).all():
-        fields.remove("style")
-    table = np.stack([values[name] for name in fields], axis=1)
+    table = np.stack([columns.notes[name] for name in fields], axis=1)
     contexts, which = np.unique(table, axis=0, return_inverse=True)
     medians = [_median(stream, tuple(row)) for row in contexts.tolist()]
     return np.array(medians, np.int64)[which.reshape(-1)]
@@ -194,9 +188,7 @@ def _batches(files: FileList, labels: Labels, model: Model) -> Iterator[Batch]:
 
 def _reading_options(model: Model) -> TrainOptions:
     """Return the options that the model's own files were read with."""
-    return TrainOptions(
-        output=model.folder, loop_dir=model.folder, **model.description["counting"]
-    )
+    return TrainOptions(output=model.folder, loop_dir=model.folder, **model.description["counting"])
 
 
 def _add(sums: _Sums, model: Model, batch: Batch, found: Performances) -> None:
@@ -248,7 +240,7 @@ def _add_steps(
 
 
 def _add_bars(sums: _Sums, model: Model, columns: Columns) -> None:
-    for digests in bar_neighbours(columns):
+    for digests in bar_neighbours(columns.steps["target_steps"], columns.bar_start):
         sums.of["sounding_bars"] += 1
         sums.of["near_copies"] += bool(model.knows_bars(digests).any())
 

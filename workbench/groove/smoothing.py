@@ -6,9 +6,11 @@ the continuation counts of Kneser and Ney (1995). Discounts for counts of 1, 2 a
 from the counts of counts (Chen and Goodman, 1999); a concentration on top of them gives the
 two-parameter form of Teh (2006):
 
-    p_j(x | c) = (count - D(count) + (concentration + sum of D) p_{j-1}(x | c')) / (n + concentration)
+    p_j(x | c) = (count - D(count) + (a + sum of D) p_{j-1}(x | c')) / (n + a)
 
-where n is the sum of the context's counts and c' is the context without its last field. The
+where n is the sum of the context's counts, a the concentration, and c' the context without its
+last field. Streams with `backoff` counts keep plain counts at every level, take no discount, and
+back off by concentration alone, as their targets are quantities rather than symbols. The
 probabilities of a level sum to 1 because those of the level below do; below level 0 all targets
 are equally likely. Everything is sums, differences, products and quotients of IEEE doubles in a
 fixed order, so models are equal on every platform.
@@ -28,9 +30,15 @@ _USUAL_DISCOUNTS = (0.5, 1.0, 1.5)  # where there are too few rows to estimate a
 _LEAST, _MOST = 0.1, 0.95  # of a count, that a discount may take
 
 # Tuned on the validation split of the Groove MIDI Dataset. Events gain 0.04 bits each over
-# Kneser-Ney, steps 0.15 bits a bar; between 0.5 and 1 nothing changes by more than 0.01.
-_CONCENTRATIONS = {"events": (1.0, 0.5, 4.0, 4.5)}
-_USUAL_CONCENTRATION = 0.75
+# Kneser-Ney, steps 0.15 bits a bar; between 0.5 and 1 nothing changes by more than 0.01. Labels
+# know little that the bars before do not tell, so they weigh little.
+_CONCENTRATIONS = {
+    "events": (1.0, 0.5, 4.0, 4.5),
+    "steps.style": (500.0,),
+    "steps.drummer": (500.0,),
+    "steps.section": (1500.0,),
+}
+_USUAL_CONCENTRATION = {"continuation": 0.75, "counts": 20.0}
 
 
 @dataclass(slots=True)
@@ -47,7 +55,7 @@ class Level:
 
     start: int
     rows: int = 0
-    discounts: tuple[float, float, float] = _USUAL_DISCOUNTS
+    discounts: tuple[float, float, float] = (0.0, 0.0, 0.0)
     concentration: float = 0.0
     counts_of_counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
@@ -79,28 +87,31 @@ def write_levels(
             and lower levels are still made from all.
 
     Returns:
-        The levels, level 0 first.
+        The levels, the lowest first.
     """
     levels: list[Level] = []
-    for number in range(stream.depth, -1, -1):
+    for number in range(stream.depth, stream.lowest - 1, -1):
         level = Level(start=arrays[0].length)
         seen = Level(start=0)
         name = f"{stream.name}.{number}"
         for keys, counts in rows:
             seen.add(counts)
-            if number:
-                scratch.add(f"{stream.name}.{number - 1}", counted(_shortened(stream, number, keys)))
+            if number > stream.lowest:
+                weights = None if stream.backoff == "continuation" else counts
+                shorter = counted(_shortened(stream, number, keys), weights)
+                scratch.add(f"{stream.name}.{number - 1}", shorter)
                 if scratch.is_full:
                     scratch.commit({"at": name})
             kept = (counts >= min_count) if number else slice(None)
             arrays[0].append(keys[kept])
             arrays[1].append(counts[kept])
             level.add(counts[kept])
-        level.discounts = discounts_of(seen.counts_of_counts)
-        if smoothing == "concentration":
+        if stream.backoff == "continuation":
+            level.discounts = discounts_of(seen.counts_of_counts)
+        if stream.backoff == "counts" or smoothing == "concentration":
             level.concentration = _concentration(stream, number)
         levels.append(level)
-        if number:
+        if number > stream.lowest:
             scratch.commit({"at": name})
             rows = scratch.rows(f"{stream.name}.{number - 1}")
     return levels[::-1]
@@ -131,7 +142,9 @@ def taken(counts: NDArray[np.uint64], discounts: tuple[float, float, float]) -> 
 
 def _concentration(stream: Stream, level: int) -> float:
     of_stream = _CONCENTRATIONS.get(stream.name, ())
-    return of_stream[level] if level < len(of_stream) else _USUAL_CONCENTRATION
+    if level - stream.lowest < len(of_stream):
+        return of_stream[level - stream.lowest]
+    return _USUAL_CONCENTRATION[stream.backoff]
 
 
 def _shortened(stream: Stream, level: int, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:

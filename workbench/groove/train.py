@@ -211,12 +211,12 @@ def read_corpus(options: TrainOptions, show: Show = silent) -> Corpus:
         "shard_index": options.shard_index,
         "num_shards": options.num_shards,
     }
-    return Corpus(
-        files=files, is_first=is_first, labels=labels, options=options, identity=identity
-    )
+    return Corpus(files=files, is_first=is_first, labels=labels, options=options, identity=identity)
 
 
-def finish(corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path | None = None) -> Model:
+def finish(
+    corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path | None = None
+) -> Model:
     """Write the model of what a store has counted."""
     options = corpus.options
     description = {

@@ -1,0 +1,244 @@
+"""The feel of a performance, timing and dynamics, taken from one and put on another.
+
+A feel says, for each step of a pattern and each drum class, how far behind the step the notes lie
+and how loud they are. Applying it moves notes about their steps; it adds none, drops none and
+takes none to another step. Units: offsets in steps, -0.5..0.5; velocities 1..127.
+"""
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mido
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.caching.files import replacing
+from workbench.errors import GrooveError
+from workbench.groove.drums import CLASS_OF_PITCH, CLASSES
+from workbench.groove.grid import Grid, Skip, grid_of
+from workbench.groove.options import FeelOptions, TrainOptions
+from workbench.music.midi import Midi, Refusal, read_midi_file
+
+FORMAT = 1
+_NAMES = (*CLASSES, "other")
+_ANY = "any"
+_DRUM_CHANNEL = 9  # as mido counts, from 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feel:
+    """How a pattern is played.
+
+    Attributes:
+        resolution: Steps a quarter note.
+        bars: Bars of the pattern.
+        bar_steps: Steps a bar.
+        cells: By (step of the pattern, class name), mean offset, mean velocity and notes; the
+            class `any` stands for all classes together.
+    """
+
+    resolution: int
+    bars: int
+    bar_steps: int
+    cells: Mapping[tuple[int, str], tuple[float, float, int]]
+
+    def at(self, step: int, name: str) -> tuple[float, float] | None:
+        """Return offset and velocity of a class at a step of the pattern, if it says any."""
+        cell = self.cells.get((step, name)) or self.cells.get((step, _ANY))
+        return None if cell is None else cell[:2]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the feel as plain values."""
+        rows = [
+            {"step": step, "class": name, "offset": offset, "velocity": velocity, "notes": notes}
+            for (step, name), (offset, velocity, notes) in sorted(self.cells.items())
+        ]
+        head = {"resolution": self.resolution, "bars": self.bars, "bar_steps": self.bar_steps}
+        return {"format": FORMAT, "kind": "feel", **head, "cells": rows}
+
+
+def extract(path: Path, options: FeelOptions) -> Feel:
+    """Take the feel from a performance.
+
+    Raises:
+        GrooveError: The file cannot be read, or its bars are of different lengths.
+    """
+    grid, bar_steps = _grid(_midi(path), options, path)
+    sums: dict[tuple[int, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
+    pattern_step = grid.bar % options.bars * bar_steps + grid.step
+    for step, drum, offset, velocity in zip(
+        pattern_step.tolist(),
+        CLASS_OF_PITCH[grid.pitch].tolist(),
+        grid.offset.tolist(),
+        grid.velocity.tolist(),
+        strict=True,
+    ):
+        for name in (_NAMES[drum], _ANY):
+            cell = sums[step, name]
+            cell[0] += offset
+            cell[1] += velocity
+            cell[2] += 1
+    cells = {
+        key: (round(offset / notes, 6), round(velocity / notes, 3), int(notes))
+        for key, (offset, velocity, notes) in sums.items()
+    }
+    return Feel(
+        resolution=options.resolution, bars=options.bars, bar_steps=bar_steps, cells=cells
+    )
+
+
+def read_feel(path: Path) -> Feel:
+    """Read a feel that was written by `write_feel`.
+
+    Raises:
+        GrooveError: It is no feel.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if (found["format"], found["kind"]) != (FORMAT, "feel"):
+            raise ValueError(f"format {found['format']} of {found['kind']}")
+        return Feel(
+            resolution=int(found["resolution"]),
+            bars=int(found["bars"]),
+            bar_steps=int(found["bar_steps"]),
+            cells={
+                (int(row["step"]), str(row["class"])): (
+                    float(row["offset"]),
+                    float(row["velocity"]),
+                    int(row["notes"]),
+                )
+                for row in found["cells"]
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GrooveError(
+            f"{path}: no readable feel ({error}); make one with `workbench groove extract`"
+        ) from error
+
+
+def write_feel(path: Path, feel: Feel) -> None:
+    """Write a feel, whole or not at all.
+
+    Raises:
+        CachingError: It cannot be written.
+    """
+    with replacing(path) as scratch:
+        scratch.write_text(json.dumps(feel.as_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def apply(path: Path, feel: Feel, options: FeelOptions) -> bytes:
+    """Return the bytes of a file with a feel put on its drums, or on all notes if it has none.
+
+    Everything else in the file stays. With both amounts 0 these are the file's own bytes.
+
+    Raises:
+        GrooveError: The file cannot be read, or its bars are not as long as the feel's.
+    """
+    midi = _midi(path)
+    reading = FeelOptions(
+        timing=options.timing,
+        velocity=options.velocity,
+        resolution=feel.resolution,
+        bars=feel.bars,
+    )
+    grid, bar_steps = _grid(midi, reading, path)
+    if bar_steps != feel.bar_steps:
+        raise GrooveError(
+            f"{path}: has bars of {bar_steps} steps, the feel has {feel.bar_steps}; take a feel "
+            "from a performance in the same metre"
+        )
+    moves = _moves(midi, grid, feel, options)
+    if not any(moves.values()):
+        return path.read_bytes()
+    file = mido.MidiFile(path)
+    for track in file.tracks:
+        _move(track, moves, only_drums=bool(midi.is_drum.any()))
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
+
+
+_Moves = dict[tuple[int, int, int], tuple[int, int] | None]
+
+
+def _moves(midi: Midi, grid: Grid, feel: Feel, options: FeelOptions) -> _Moves:
+    """Return ticks to move and velocity to add, by (tick, pitch, velocity) of a note."""
+    ticks = midi.tick[_chosen(midi)]
+    step_ticks = midi.ppq / feel.resolution
+    pattern_step = grid.bar % feel.bars * feel.bar_steps + grid.step
+    moves: _Moves = {}
+    for tick, step, pitch, offset, velocity in zip(
+        ticks.tolist(),
+        pattern_step.tolist(),
+        grid.pitch.tolist(),
+        grid.offset.tolist(),
+        grid.velocity.tolist(),
+        strict=True,
+    ):
+        said = feel.at(step, _NAMES[CLASS_OF_PITCH[pitch]])
+        if said is None:
+            continue
+        move = round(options.timing * (said[0] - offset) * step_ticks)
+        louder = round(options.velocity * (said[1] - velocity))
+        changed = (max(move, -tick), min(max(louder, 1 - velocity), 127 - velocity))
+        moves[tick, pitch, velocity] = changed if any(changed) else None
+    return moves
+
+
+def _move(track: mido.MidiTrack, moves: _Moves, *, only_drums: bool) -> None:
+    """Move the notes of a track, each with its end."""
+    absolute: list[tuple[int, int, Any]] = []
+    sounding: dict[tuple[int, int], list[int]] = defaultdict(list)
+    tick = 0
+    for order, message in enumerate(track):
+        tick += message.time
+        at = tick
+        if message.type in ("note_on", "note_off") and (
+            message.channel == _DRUM_CHANNEL or not only_drums
+        ):
+            voice = (message.channel, message.note)
+            if message.type == "note_on" and message.velocity > 0:
+                move, louder = moves.get((tick, message.note, message.velocity)) or (0, 0)
+                message = message.copy(velocity=message.velocity + louder)
+                sounding[voice].append(move)
+                at = tick + move
+            elif sounding[voice]:
+                at = tick + sounding[voice].pop(0)
+        absolute.append((at, order, message))
+    end = max(at for at, _, _ in absolute)
+    absolute = [(end if m.type == "end_of_track" else at, o, m) for at, o, m in absolute]
+    before = 0
+    track.clear()
+    for at, _, message in sorted(absolute, key=lambda item: item[:2]):
+        track.append(message.copy(time=at - before))
+        before = at
+
+
+def _midi(path: Path) -> Midi:
+    midi = read_midi_file(path)
+    if isinstance(midi, Refusal):
+        raise GrooveError(f"{path}: no readable performance ({midi.reason}: {midi.detail})")
+    return midi
+
+
+def _chosen(midi: Midi) -> NDArray[np.bool_]:
+    return midi.is_drum if midi.is_drum.any() else np.ones(len(midi.tick), bool)
+
+
+def _grid(midi: Midi, options: FeelOptions, path: Path) -> tuple[Grid, int]:
+    part = "drums" if midi.is_drum.any() else "all"
+    reading = TrainOptions(
+        output=path, loop_dir=path, resolution=options.resolution, min_notes=1, part=part
+    )
+    grid = grid_of(midi, reading)
+    if isinstance(grid, Skip):
+        raise GrooveError(f"{path}: no usable performance ({grid.reason}: {grid.detail})")
+    lengths = set(grid.bar_steps.tolist())
+    if len(lengths) > 1:
+        raise GrooveError(f"{path}: its bars have {sorted(lengths)} steps; a feel needs one length")
+    return grid, lengths.pop()
