@@ -1,14 +1,87 @@
-"""The command line: `workbench …`, one line a subcommand, flags derived from the rooms' Options."""
+"""The command line: one line a subcommand, flags derived from the rooms' Options."""
 
+import logging
 import sys
+from typing import Annotated
 
 import cyclopts
+from cyclopts import Parameter
 
 from workbench import __version__
+from workbench.errors import WorkbenchError
+from workbench.reply import Reply
 
-app = cyclopts.App(name="workbench", version=__version__, help=__doc__)
+_INTERRUPTED = 130
+_USAGE = 2
+
+app = cyclopts.App(
+    name="workbench",
+    version=__version__,
+    help="A research workbench for rhythm and sound. Every command takes --json.",
+)
+groove = cyclopts.App(name="groove", help="Train drum-groove models, draw new grooves from them.")
+_GROOVE = {
+    "train": "Count a corpus of MIDI files into a groove model.",
+    "merge": "Merge the shards of one corpus into the model of a single run.",
+    "info": "Tell what a model was made of and what it holds.",
+    "score": "Tell how well a model predicts performances it has not seen.",
+    "sample": "Draw new bars from a model into a MIDI file.",
+    "extract": "Take timing and dynamics from a performance.",
+    "apply": "Put a feel on a performance.",
+}
+for _name, _help in _GROOVE.items():
+    groove.command(f"workbench.groove.commands:{_name}", name=_name, help=_help)
+nb = cyclopts.App(name="nb", help="Keep notebooks clean.")
+nb.command("workbench.runs.commands:lint", name="lint", help="Find what makes notebooks rot.")
+nb.command(
+    "workbench.runs.commands:refresh", name="refresh", help="Execute notebooks, keep their outputs."
+)
+demo = cyclopts.App(name="demo", help="Make small data to try everything on.")
+demo.command(
+    "workbench.demo.commands:drums", name="drums", help="Make a corpus of drum MIDI files."
+)
+app.command("workbench.runs.commands:run", name="run", help="Run notebooks by a params file.")
+app.command(nb)
+app.command(demo)
+app.command(groove)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run one command and print its reply.
+
+    Args:
+        tokens: The command and its flags.
+        json: Print the result as JSON.
+    """
+    reply = app(tokens, exit_on_error=False, result_action="return_value")
+    if isinstance(reply, Reply):
+        print(reply.rendered(as_json=json))  # noqa: T201 the one place that prints results
+        return reply.code
+    return 0
 
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.exit(app())
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: list[str]) -> int:
+    """Return the exit code of a command line; errors are told in one line on standard error."""
+    try:
+        return int(app.meta(tokens, exit_on_error=False, result_action="return_value") or 0)
+    except WorkbenchError as error:
+        sys.stderr.write(f"workbench: {error}\n")
+        return error.exit_code
+    except cyclopts.CycloptsError:
+        return _USAGE  # cyclopts has told what is wrong
+    except KeyboardInterrupt:
+        sys.stderr.write("workbench: stopped; the same command goes on where it was\n")
+        return _INTERRUPTED
+    except OSError as error:
+        sys.stderr.write(f"workbench: {error}\n")
+        return 1

@@ -66,7 +66,7 @@ class Parameter:
         return self._range_problem(value)
 
     def _range_problem(self, value: object) -> str | None:
-        if self.low is None and self.high is None or not isinstance(value, int | float):
+        if (self.low is None and self.high is None) or not isinstance(value, int | float):
             return None
         above_low = self.low is None or value >= self.low
         below_high = self.high is None or value <= self.high

@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
         _sync(scratch)
-        os.replace(scratch, path)
+        scratch.replace(path)
         _sync(path.parent)
     except OSError as error:
         raise CachingError(f"{path}: could not be written ({error.strerror or error})") from error
@@ -54,8 +54,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             _sync(file)
         _sync(scratch)
         if path.exists():
-            os.rename(path, old)
-        os.rename(scratch, path)
+            path.rename(old)
+        scratch.rename(path)
         _sync(path.parent)
     except OSError as error:
         raise CachingError(f"{path}: could not be written ({error.strerror or error})") from error

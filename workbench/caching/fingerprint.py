@@ -1,7 +1,7 @@
 """Fingerprints: the SHA-256, in hexadecimal, of values and of source files.
 
 Equal values have equal fingerprints on every platform: values are written as canonical JSON
-(sorted keys, no blanks), source files by their bytes with line ends as `\\n`.
+(sorted keys, no blanks), source files by their bytes with line ends as line feeds.
 """
 
 import dataclasses

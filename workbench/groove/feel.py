@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mido
 import numpy as np
@@ -87,9 +87,7 @@ def extract(path: Path, options: FeelOptions) -> Feel:
         key: (round(offset / notes, 6), round(velocity / notes, 3), int(notes))
         for key, (offset, velocity, notes) in sums.items()
     }
-    return Feel(
-        resolution=options.resolution, bars=options.bars, bar_steps=bar_steps, cells=cells
-    )
+    return Feel(resolution=options.resolution, bars=options.bars, bar_steps=bar_steps, cells=cells)
 
 
 def read_feel(path: Path) -> Feel:
@@ -197,19 +195,19 @@ def _move(track: mido.MidiTrack, moves: _Moves, *, only_drums: bool) -> None:
     tick = 0
     for order, message in enumerate(track):
         tick += message.time
-        at = tick
+        at, kept = tick, message
         if message.type in ("note_on", "note_off") and (
             message.channel == _DRUM_CHANNEL or not only_drums
         ):
             voice = (message.channel, message.note)
             if message.type == "note_on" and message.velocity > 0:
                 move, louder = moves.get((tick, message.note, message.velocity)) or (0, 0)
-                message = message.copy(velocity=message.velocity + louder)
+                kept = message.copy(velocity=message.velocity + louder)
                 sounding[voice].append(move)
                 at = tick + move
             elif sounding[voice]:
                 at = tick + sounding[voice].pop(0)
-        absolute.append((at, order, message))
+        absolute.append((at, order, kept))
     end = max(at for at, _, _ in absolute)
     absolute = [(end if m.type == "end_of_track" else at, o, m) for at, o, m in absolute]
     before = 0
@@ -231,11 +229,8 @@ def _chosen(midi: Midi) -> NDArray[np.bool_]:
 
 
 def _grid(midi: Midi, options: FeelOptions, path: Path) -> tuple[Grid, int]:
-    part = "drums" if midi.is_drum.any() else "all"
-    reading = TrainOptions(
-        output=path, loop_dir=path, resolution=options.resolution, min_notes=1, part=part
-    )
-    grid = grid_of(midi, reading)
+    part: Literal["drums", "all"] = "drums" if midi.is_drum.any() else "all"
+    grid = grid_of(midi, TrainOptions(resolution=options.resolution, min_notes=1, part=part))
     if isinstance(grid, Skip):
         raise GrooveError(f"{path}: no usable performance ({grid.reason}: {grid.detail})")
     lengths = set(grid.bar_steps.tolist())

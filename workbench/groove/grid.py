@@ -95,7 +95,7 @@ def grid_of(midi: Midi, options: TrainOptions) -> Grid | Skip:
         offset=offset,
         pitch=midi.pitch[chosen],
         velocity=midi.velocity[chosen],
-        step_seconds=tempos * (tempo_scale / (1e6 * options.resolution)),
+        step_seconds=np.asarray(tempos * (tempo_scale / (1e6 * options.resolution)), np.float64),
         bar_steps=bar_steps,
         beat_steps=beat_steps,
         bpm=bpm / tempo_scale,

@@ -166,7 +166,7 @@ class StreamModel:
         start, stop, first = self._span(context)
         counts = level.counts[start:stop].astype(np.float64)
         total = counts.sum() + level.concentration / weight
-        mixed = seen * (level.concentration / weight / total)
+        mixed: NDArray[np.float64] = seen * (level.concentration / weight / total)
         places = np.searchsorted(targets, (level.keys[start:stop] - first).astype(np.int64))
         mixed[places] += counts / total
         return mixed
@@ -238,7 +238,7 @@ class StreamModel:
             return np.zeros(len(keys))
         at = np.minimum(np.searchsorted(level.keys, keys), len(level.keys) - 1)
         counts = np.where(level.keys[at] == keys, level.counts[at], 0).astype(np.uint64)
-        return counts - taken(counts, level.discounts)
+        return np.asarray(counts - taken(counts, level.discounts))
 
     def _level_sums(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         level = self.levels[number]

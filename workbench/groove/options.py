@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench import options
-from workbench.errors import OptionsError
 
 # What changes the counts; shards, stores and merges must agree in all of these.
 COUNTING_FIELDS = (
@@ -34,9 +33,6 @@ class TrainOptions:
     """How a groove model is counted from MIDI files.
 
     Attributes:
-        output: The model, a folder; it appears whole at the end.
-        loop_dir: Folder of MIDI files, searched at any depth, read in the order of their names.
-        from_filelist: Text file with one MIDI path a line, instead of a folder.
         shard_index: Which shard this is; files are dealt round robin [0..].
         num_shards: How many shards there are; more than 1 gives a part for `merge` [1..].
         min_bytes: Files smaller than this are skipped, bytes [0..].
@@ -84,9 +80,6 @@ class TrainOptions:
         jobs: Worker processes; 1 counts in this process [1..].
     """
 
-    output: Path
-    loop_dir: Path | None = None
-    from_filelist: Path | None = None
     shard_index: int = 0
     num_shards: int = 1
     min_bytes: int = 0
@@ -131,8 +124,6 @@ class TrainOptions:
         """Refuse what cannot be."""
         options.check(self)
         found = []
-        if (self.loop_dir is None) == (self.from_filelist is None):
-            found.append("give either LOOP_DIR or --from-filelist, one of them")
         if self.shard_index >= self.num_shards:
             found.append(
                 f"shard_index: {self.shard_index} is not below num_shards {self.num_shards}; "
@@ -150,15 +141,14 @@ class TrainOptions:
         """Return the options that change the counts."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name in COUNTING_FIELDS}
 
-    @property
-    def store_path(self) -> Path:
-        """The SQLite file that holds counts and position while training."""
+    def store_path(self, output: Path) -> Path:
+        """Return the SQLite file that holds counts and position while a model is trained."""
         if self.sqlite_path is not None:
             return self.sqlite_path
-        name = f"{self.output.name}.counts.sqlite"
+        name = f"{output.name}.counts.sqlite"
         if self.resume_from is not None:
             return self.resume_from / name if self.resume_from.is_dir() else self.resume_from
-        return (self.checkpoint_dir or self.output.parent) / name
+        return (self.checkpoint_dir or output.parent) / name
 
     @property
     def keeps_store(self) -> bool:
@@ -262,13 +252,3 @@ class FeelOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         options.check(self)
-
-
-def require_folder(path: Path, what: str) -> None:
-    """Refuse a path that is no folder.
-
-    Raises:
-        OptionsError: With what was looked for.
-    """
-    if not path.is_dir():
-        raise OptionsError(f"{path}: no {what}; give the folder that `groove train` wrote")

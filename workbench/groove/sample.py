@@ -211,8 +211,7 @@ class _Prime:
         if isinstance(midi, Refusal):
             raise GrooveError(f"{options.prime}: no readable prime ({midi.reason}: {midi.detail})")
         counting = model.description["counting"] | {"min_notes": 1, "min_bars": 0}
-        reading = TrainOptions(output=model.folder, loop_dir=model.folder, **counting)
-        grid = grid_of(midi, reading)
+        grid = grid_of(midi, TrainOptions(**counting))
         if isinstance(grid, Skip):
             raise GrooveError(f"{options.prime}: no usable prime ({grid.reason}: {grid.detail})")
         if (grid.bar_steps != metre.bar_steps).any():
@@ -316,7 +315,8 @@ def _allowed(targets: Ints, options: SampleOptions) -> NDArray[np.bool_]:
     """Return which targets the choke rule allows: a hi-hat is not open and closed at once."""
     if not options.choke:
         return np.ones(len(targets), bool)
-    return ~((targets >> OPEN_HAT & 1).astype(bool) & (targets >> CLOSED_HAT & 1).astype(bool))
+    both = 1 << OPEN_HAT | 1 << CLOSED_HAT
+    return np.asarray((targets & both) != both)
 
 
 def _locked_bits(options: SampleOptions) -> int:
@@ -493,21 +493,21 @@ def _with_locked(
     free = ~np.isin(CLASS_OF_PITCH[pitch], locked)
     total = options.bars * metre.bar_steps
     is_kept = np.isin(CLASS_OF_PITCH[prime.grid.pitch], locked)
-    columns = [at[free]], [pitch[free]], [velocity[free]], [offset[free]]
+    parts = [(at[free], pitch[free], velocity[free], offset[free])]
     for start in range(0, total, len(prime.masks)):
         chosen = is_kept & (prime.at + start < total)
-        again = (
-            prime.at[chosen] + start,
-            prime.grid.pitch[chosen].astype(np.int64),
-            prime.grid.velocity[chosen].astype(np.int64),
-            prime.grid.offset[chosen],
+        parts.append(
+            (
+                prime.at[chosen] + start,
+                prime.grid.pitch[chosen].astype(np.int64),
+                prime.grid.velocity[chosen].astype(np.int64),
+                prime.grid.offset[chosen],
+            )
         )
-        for column, values in zip(columns, again, strict=True):
-            column.append(values)
-    joined = [np.concatenate(column) for column in columns]
-    order = np.lexsort((joined[1], joined[0]))
-    at, pitch, velocity, offset = (column[order] for column in joined)
-    return at, pitch, velocity, offset
+    at, pitch, velocity = (np.concatenate([part[column] for part in parts]) for column in range(3))
+    offset = np.concatenate([part[3] for part in parts])
+    order = np.lexsort((pitch, at))
+    return at[order], pitch[order], velocity[order], offset[order]
 
 
 def _finished(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from workbench.groove.adaptive import EVENT_LEVELS, STEP_LEVELS, adapted
 from workbench.groove.counting import (
+    MIDI_SUFFIXES,
     Batch,
     Performances,
     labelled_columns,
@@ -39,7 +40,6 @@ from workbench.streaming.filelist import FileList, listed, walked
 
 Floats = NDArray[np.float64]
 
-SUFFIXES = (".mid", ".midi", ".rmi")
 _BATCH_FILES = 256
 
 
@@ -112,7 +112,7 @@ def score_files(model: Model, corpus: Path, labels: Path | None = None) -> Score
         StreamingError: There are no files.
         GrooveError: The labels table cannot be read, or no file could be scored.
     """
-    files = listed(corpus) if corpus.is_file() else walked(corpus, SUFFIXES)
+    files = listed(corpus) if corpus.is_file() else walked(corpus, MIDI_SUFFIXES)
     table = read_labels(labels)
     sums = _Sums()
     for batch in _batches(files, table, model):
@@ -170,7 +170,7 @@ def _median(stream: StreamModel, context: tuple[int, ...]) -> int:
 
 
 def _batches(files: FileList, labels: Labels, model: Model) -> Iterator[Batch]:
-    options = _reading_options(model)
+    options = TrainOptions(**model.description["counting"])
     known = Labels(vocabulary=model.labels, of_file=labels.of_file)
     for first in range(0, len(files), _BATCH_FILES):
         indices = tuple(range(first, min(first + _BATCH_FILES, len(files))))
@@ -184,11 +184,6 @@ def _batches(files: FileList, labels: Labels, model: Model) -> Iterator[Batch]:
             labels=known,
             options=options,
         )
-
-
-def _reading_options(model: Model) -> TrainOptions:
-    """Return the options that the model's own files were read with."""
-    return TrainOptions(output=model.folder, loop_dir=model.folder, **model.description["counting"])
 
 
 def _add(sums: _Sums, model: Model, batch: Batch, found: Performances) -> None:

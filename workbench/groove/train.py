@@ -9,7 +9,6 @@ import dataclasses
 import gc
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +28,12 @@ from workbench.groove.options import TrainOptions
 from workbench.groove.score import score_files
 from workbench.music.midi import Midi, read_midi_file
 from workbench.progress import Progress, Show, silent
-from workbench.streaming.filelist import FileList, first_occurrences, listed, walked
+from workbench.streaming.filelist import FileList, first_occurrences
 from workbench.streaming.tally import TallyStore
 from workbench.streaming.workers import map_ordered
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".mid", ".midi", ".rmi")
 BATCH_FILES = 256
 BATCH_BYTES = 8_000_000
 _SAMPLED_FOR_RESOLUTION = 64
@@ -147,20 +145,26 @@ class Trained:
     history: list[dict[str, float]]
 
 
-def train(options: TrainOptions, show: Show = silent) -> Trained:
+def train(files: FileList, output: Path, options: TrainOptions, show: Show = silent) -> Trained:
     """Count a corpus and write its model.
 
     Running the same options again after an interruption goes on where the store stands.
 
+    Args:
+        files: The whole list, of all shards.
+        output: The model, a folder; it appears whole at the end.
+        options: How it is counted.
+        show: Told about the progress.
+
     Raises:
         GrooveError: The store is of another list, other options, or another shard; or a file
             cannot be read and `fail_fast` is set.
-        StreamingError: The list or the store cannot be read or written.
+        StreamingError: The store cannot be read or written.
         CachingError: The model cannot be written.
     """
     began = time.monotonic()
-    corpus = read_corpus(options, show)
-    path = options.store_path
+    corpus = read_corpus(files, options, show)
+    path = options.store_path(output)
     if options.resume_from is not None and not path.exists():
         raise GrooveError(f"{path}: no store to resume from; leave --resume-from out to begin")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +173,7 @@ def train(options: TrainOptions, show: Show = silent) -> Trained:
         tallied = _resumed(store, corpus)
         resumed_at = tallied.position
         _Counting(corpus, store, tallied, show, began).run()
-        model = finish(corpus, store, tallied)
+        model = finish(corpus, store, tallied, output)
     if not options.keeps_store and tallied.stopped is None:
         path.unlink()
     return Trained(
@@ -181,18 +185,12 @@ def train(options: TrainOptions, show: Show = silent) -> Trained:
     )
 
 
-def read_corpus(options: TrainOptions, show: Show = silent) -> Corpus:
-    """Pin the list of files, find equal contents, and settle what is left to be chosen.
+def read_corpus(files: FileList, options: TrainOptions, show: Show = silent) -> Corpus:
+    """Find equal contents in a list, and settle what is left to be chosen.
 
     Raises:
-        StreamingError: The list cannot be read or is empty.
-        GrooveError: The labels table cannot be read.
+        GrooveError: No file of the list is there, or the labels table cannot be read.
     """
-    if options.from_filelist is not None:
-        files = listed(options.from_filelist)
-    else:
-        assert options.loop_dir is not None  # the options see to it that one is given
-        files = walked(options.loop_dir, SUFFIXES)
     if not (files.sizes >= 0).any():
         raise GrooveError(f"{files[0]}: no such file, nor any other of the list's {len(files)}")
     labels = read_labels(options.labels)
@@ -214,9 +212,7 @@ def read_corpus(options: TrainOptions, show: Show = silent) -> Corpus:
     return Corpus(files=files, is_first=is_first, labels=labels, options=options, identity=identity)
 
 
-def finish(
-    corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path | None = None
-) -> Model:
+def finish(corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path) -> Model:
     """Write the model of what a store has counted."""
     options = corpus.options
     description = {
@@ -240,7 +236,7 @@ def finish(
         "stopped": tallied.stopped,
     }
     return write_model(
-        options.output if folder is None else folder,
+        folder,
         description,
         lambda stream: store.rows(stream.name),
         store.journal(),
@@ -314,8 +310,8 @@ class _Counting:
             (self.options.max_files, self.tallied.kept, is_kept),
             (self.options.max_ngrams, self.tallied.notes, counts.notes_of_file),
         ):
-            reached = np.flatnonzero(so_far + np.cumsum(each) >= limit) if limit else ()
-            if len(reached):
+            reached = np.flatnonzero(so_far + np.cumsum(each) >= limit)
+            if limit and len(reached):
                 files = min(files, int(reached[0]) + 1)
         return counts if files == len(is_kept) else count_batch(counts.batch.head(files))
 
@@ -355,7 +351,7 @@ class _Counting:
         """Score the counts so far on the validation folder."""
         assert self.options.validation is not None  # the options see to it
         self._commit()
-        folder = self.options.store_path.with_suffix(".so_far")
+        folder = self.store.path.with_suffix(".so_far")
         model = finish(self.corpus, self.store, self.tallied, folder)
         score = score_files(model, self.options.validation)
         entry = {"files": self.tallied.kept, "bits_per_bar": score.bits_per_bar}
@@ -471,8 +467,3 @@ def _digest_progress(total: int, show: Show) -> Callable[[int], None]:
         )
 
     return tick
-
-
-def reasons_of(model: Model) -> Counter[str]:
-    """Return how many files a model's training skipped, by reason."""
-    return Counter(model.description["reasons"])

@@ -1,0 +1,32 @@
+"""The `workbench demo …` commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
+from workbench.progress import terminal
+from workbench.reply import Reply
+
+
+def drums(
+    folder: Path,
+    *,
+    options: Annotated[DrumCorpusOptions | None, Parameter(name="*")] = None,
+) -> Reply:
+    """Make a corpus of drum MIDI files, with a list and a table of labels.
+
+    Args:
+        folder: Where it goes; one made before by the same options is kept.
+        options: What it holds.
+    """
+    options = options or DrumCorpusOptions()
+    corpus = make_drum_corpus(folder, options, terminal())
+    values = {
+        "folder": str(folder),
+        "files": len(corpus.paths),
+        "filelist": str(folder / "filelist.txt"),
+        "labels": str(folder / "labels.csv"),
+    }
+    return Reply(values=values)
