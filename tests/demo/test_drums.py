@@ -2,6 +2,7 @@ import csv
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,12 @@ KICK, SNARE, CLOSED_HAT, OPEN_HAT, LOW_TOM, MID_TOM, HIGH_TOM, CRASH, RIDE = ran
 CLASS_OF = np.full(128, -1)
 for number, pitches in enumerate(CLASSES):
     CLASS_OF[list(pitches)] = number
+RIVALS = (
+    ((26, 46), (22, 42, 44)),  # a hat is open or closed
+    ((22, 42), (44,)),  # struck or stepped on
+    ((37,), (38, 40)),  # the snare drum by its rim or its skin
+    ((49, 52, 55, 57), (22, 42, 26, 46, 51, 53, 59)),  # one hand for crash, hats and ride
+)
 
 pieces = st.builds(
     DrumPiece,
@@ -108,20 +115,20 @@ def test_a_piece_is_the_same_each_time_and_stays_within_its_bars(piece):
 @settings(max_examples=60, deadline=None)
 @given(piece=pieces)
 def test_nothing_asks_for_a_third_hand(piece):
-    track = piece_track(piece)
+    track = piece_track(replace(piece, drummer="drummer6", bpm=min(piece.bpm, 180)))
     feet = np.isin(track.pitch, [35, 36, 44])
     tick, pitch = track.tick[~feet], track.pitch[~feet]
-    within = 0.004 * piece.bpm / 60 * PPQ  # what 4 ms hold is one moment
+    within = 4000 / track.tempos[0][1] * PPQ  # what 4 ms hold is one moment
     for at in tick:
         assert len(set(pitch[np.abs(tick - at) <= within])) <= 2
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_hats_sound_in_one_way_at_a_time_and_so_does_the_snare(style):
+def test_no_stick_asks_of_one_moment_what_cannot_sound_together(style):
     for seed in range(6):
         track = beat(style, drummer="drummer6", seed=seed)  # whose hands stray by 12 ms at most
         eight_ms = 8000 / track.tempos[0][1] * PPQ
-        for one, other in (((26, 46), (22, 42, 44)), ((22, 42), (44,)), ((37,), (38, 40))):
+        for one, other in RIVALS:
             ticks = [track.tick[np.isin(track.pitch, way)] for way in (one, other)]
             assert not (np.abs(np.subtract.outer(*ticks)) < eight_ms).any()
 

@@ -97,6 +97,15 @@ class Stream:
         """Return the full keys of some columns, shape (n,)."""
         return self.with_target(self.packed(columns), columns["target"])
 
+    def unpacked(self, keys: Keys) -> dict[str, Ints]:
+        """Return the context fields and the target of full keys, by name, each of shape (n,)."""
+        columns = {"target": (keys & np.uint64((1 << self.target_bits) - 1)).astype(np.int64)}
+        rest = keys >> np.uint64(self.target_bits)
+        for name, bits in reversed(self.fields):
+            columns[name] = (rest & np.uint64((1 << bits) - 1)).astype(np.int64)
+            rest = rest >> np.uint64(bits)
+        return columns
+
     def with_target(self, contexts: Keys, targets: Ints) -> Keys:
         """Return contexts with their targets behind them."""
         return (contexts << np.uint64(self.target_bits)) | targets.astype(np.uint64)

@@ -60,24 +60,19 @@ def render_drums(
     Raises:
         MusicError: A value lies outside its range, or the columns are of different lengths.
     """
+    _refuse_settings(sample_rate, seconds)
     onset, drum, strength = _hits(onset_seconds, pitch, velocity)
-    if not 8000 <= sample_rate <= 192_000:
-        raise MusicError(f"sample_rate {sample_rate} is outside [8000..192000]")
-    if seconds is not None and not 0 <= seconds < np.inf:
-        raise MusicError(f"seconds {seconds} is no length")
     starts = np.rint(onset * sample_rate).astype(np.int64)
-    lasting = _lasting(starts, drum)
-    turns = _turns(drum)
     voices = [
         _voice(int(number), int(turn), sample_rate, seed)
-        for number, turn in zip(drum, turns, strict=True)
+        for number, turn in zip(drum, _turns(drum), strict=True)
     ]
     ends = [start + len(voice.body) for start, voice in zip(starts, voices, strict=True)]
     length = max(ends, default=0) if seconds is None else round(seconds * sample_rate)
+    lasting = np.minimum(_lasting(starts, drum), length - starts)
     mix = np.zeros(length, dtype=np.float32)
-    fade = round(_CHOKE_SECONDS * sample_rate)
     for start, voice, share, last in zip(starts, voices, strength, lasting, strict=True):
-        sound = voice.struck(share, min(last, length - start), fade)
+        sound = voice.struck(share, last, fade=round(_CHOKE_SECONDS * sample_rate))
         mix[start : start + len(sound)] += sound
     peak = np.abs(mix).max(initial=0.0)
     return mix if peak == 0 else mix * np.float32(PEAK / peak)
@@ -127,6 +122,13 @@ class _Voice:
             tail = sound[-fade:]
             tail *= np.linspace(1, 0, len(tail), dtype=np.float32)
         return sound
+
+
+def _refuse_settings(sample_rate: int, seconds: float | None) -> None:
+    if not 8000 <= sample_rate <= 192_000:
+        raise MusicError(f"sample_rate {sample_rate} is outside [8000..192000]")
+    if seconds is not None and not 0 <= seconds < np.inf:
+        raise MusicError(f"seconds {seconds} is no length")
 
 
 def _hits(

@@ -1,0 +1,136 @@
+"""Pictures of grooves: drum grids, histograms and curves, as matplotlib figures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, CLASSES, NO_CLASS
+from workbench.groove.sample import Sample
+from workbench.groove.statistics import GrooveStatistics
+
+_INK, _GRID, _PAPER = "#22313f", "#d5dbe1", "#ffffff"
+_CORPUS, _SAMPLES = "#7f8c9a", "#d9622b"
+_HITS = LinearSegmentedColormap.from_list("hits", [_PAPER, "#f3b08c", _SAMPLES, "#7a2b0a"])
+_NAMES = [name.replace("_", " ") for name in CLASSES]
+
+
+def drum_grid(sample: Sample, *, bars: int = 2) -> Figure:
+    """Draw the first bars of a sample: a row a class, a column a step, darker is louder."""
+    shown = min(bars, sample.bars)
+    figure = _figure(width=2.2 + 3.6 * shown, height=2.9)
+    axes = figure.add_subplot()
+    _draw_grid(axes, velocities_on_grid(sample, shown), sample.bar_steps, sample.resolution)
+    axes.set_title(f"{shown} of {sample.bars} bars, {sample.bpm:g} bpm", loc="left", fontsize=10)
+    return figure
+
+
+def likely_bars(
+    bars: Mapping[str, NDArray[np.float64]], *, resolution: int, columns: int = 3
+) -> Figure:
+    """Draw how likely each hit of a bar is, one small grid a style: white never, dark always.
+
+    Args:
+        bars: By style, shape (9, steps), 0..1.
+        resolution: Steps a quarter note.
+        columns: Grids side by side.
+    """
+    rows = -(-len(bars) // columns)
+    figure = _figure(width=3.9 * columns, height=0.4 + 1.7 * rows)
+    for number, (style, share) in enumerate(bars.items(), 1):
+        axes = figure.add_subplot(rows, columns, number)
+        _draw_grid(axes, share * 127, share.shape[1], resolution)
+        axes.set_title(style, loc="left", fontsize=9)
+        if (number - 1) % columns:
+            axes.set_yticklabels([])
+    return figure
+
+
+def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Figure:
+    """Draw samples beside their corpus: the share of each class, and five numbers."""
+    figure = _figure(width=10.5, height=3.2)
+    classes, numbers = figure.subplots(1, 2, width_ratios=(3, 2))
+    place = np.arange(CLASS_COUNT)
+    classes.bar(place - 0.2, corpus.class_share * 100, 0.4, color=_CORPUS, label="corpus")
+    classes.bar(place + 0.2, samples.class_share * 100, 0.4, color=_SAMPLES, label="samples")
+    classes.set_xticks(place, _NAMES, rotation=35, ha="right", fontsize=8)
+    classes.set_ylabel("share of notes, %", fontsize=8)
+    classes.legend(frameon=False, fontsize=8)
+    _draw_numbers(numbers, corpus, samples)
+    for axes in (classes, numbers):
+        _quiet(axes)
+    return figure
+
+
+def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw bits a bar on the validation files against files counted."""
+    figure = _figure(width=5.5, height=2.8)
+    axes = figure.add_subplot()
+    files = [entry["files"] for entry in history]
+    bits = [entry["bits_per_bar"] for entry in history]
+    axes.plot(files, bits, color=_SAMPLES, marker="o", markersize=4, linewidth=1.5)
+    axes.set_xlabel("files counted", fontsize=8)
+    axes.set_ylabel("bits a bar, fewer is better", fontsize=8)
+    _quiet(axes)
+    return figure
+
+
+def velocities_on_grid(sample: Sample, bars: int) -> NDArray[np.float64]:
+    """Return the velocity of each class at each step of the first bars, 0 where it is silent.
+
+    Returns:
+        Shape (9, bars * steps a bar), 0..127.
+    """
+    grid = np.zeros((CLASS_COUNT, bars * sample.bar_steps))
+    drum = CLASS_OF_PITCH[np.asarray(sample.track.pitch)]
+    at = sample.bar * sample.bar_steps + sample.step
+    shown = (at < grid.shape[1]) & (drum < NO_CLASS)
+    velocity = np.asarray(sample.track.velocity, np.float64)
+    np.maximum.at(grid, (drum[shown], at[shown]), velocity[shown])
+    return grid
+
+
+def _draw_grid(axes: Axes, grid: NDArray[np.float64], bar_steps: int, resolution: int) -> None:
+    steps = grid.shape[1]
+    axes.pcolormesh(grid, cmap=_HITS, vmin=0, vmax=127, edgecolors=_GRID, linewidth=0.4)
+    for step in range(0, steps + 1, resolution):
+        is_bar = step % bar_steps == 0
+        axes.axvline(step, color=_INK, linewidth=1.1 if is_bar else 0.5)
+    axes.set_yticks(np.arange(CLASS_COUNT) + 0.5, _NAMES, fontsize=7)
+    beats = np.arange(0, steps, resolution)
+    axes.set_xticks(beats + 0.5, [str(beat // resolution + 1) for beat in beats % bar_steps])
+    axes.tick_params(length=0, labelsize=7, colors=_INK)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _draw_numbers(axes: Axes, corpus: GrooveStatistics, samples: GrooveStatistics) -> None:
+    """Draw each number of the samples as a share of the corpus's own."""
+    rows = [
+        ("hits a bar", corpus.hits_per_bar, samples.hits_per_bar),
+        ("polyphony, %", corpus.polyphony * 100, samples.polyphony * 100),
+        ("swing ratio", corpus.swing, samples.swing),
+        ("velocity, sd", corpus.velocity_deviation, samples.velocity_deviation),
+        ("timing, sd ms", corpus.timing_deviation_ms, samples.timing_deviation_ms),
+    ]
+    for row, (_, told, drawn) in enumerate(rows[::-1]):
+        ratio = drawn / told if told else 0.0
+        axes.barh(row, ratio, 0.5, color=_SAMPLES)
+        axes.text(ratio + 0.03, row, f"{drawn:.3g} ({told:.3g})", va="center", fontsize=8)
+    axes.axvline(1, color=_INK, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows[::-1]], fontsize=8)
+    axes.set_xlim(0, 1.9)
+    axes.set_xlabel("samples as a share of the corpus (its value in brackets)", fontsize=8)
+
+
+def _quiet(axes: Axes) -> None:
+    axes.tick_params(labelsize=8, colors=_INK)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _figure(*, width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=72, layout="constrained", facecolor=_PAPER)
