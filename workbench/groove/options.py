@@ -61,7 +61,7 @@ class TrainOptions:
             only sets how many rows a block of the store holds [256..].
         sqlite_path: The store's own file, kept when the model is finished.
         n: Length of the event n-grams, tokens [1..4].
-        resolution: Grid steps a quarter note; 0 chooses the coarsest that fits the onsets [0..12].
+        resolution: Grid steps a quarter note; 0 is the coarsest that fits the onsets [0..12].
         coarse: Events know the beat instead of the step.
         beats_per_bar: Quarter notes a bar; 0 takes the metre map of each file [0..10].
         onset_order: Order of simultaneous events; `sorted` compares grid steps before pitch.

@@ -1,6 +1,10 @@
-"""Pictures of grooves: drum grids, histograms and curves, as matplotlib figures."""
+"""Pictures of grooves: drum grids, histograms and curves, drawn by matplotlib."""
 
+import hashlib
+import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,19 +22,48 @@ _HITS = LinearSegmentedColormap.from_list("hits", [_PAPER, "#f3b08c", _SAMPLES, 
 _NAMES = [name.replace("_", " ") for name in CLASSES]
 
 
-def drum_grid(sample: Sample, *, bars: int = 2) -> Figure:
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A figure that a notebook shows, and words that stand for it where pictures are not compared.
+
+    Attributes:
+        figure: The figure.
+        caption: What it shows.
+        digest: Of the numbers behind it, to six digits.
+    """
+
+    figure: Figure
+    caption: str
+    digest: str
+
+    def save(self, path: Path) -> None:
+        """Write it as a PNG file."""
+        path.write_bytes(self._repr_png_())
+
+    def __repr__(self) -> str:
+        return f"{self.caption} (numbers {self.digest})"
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def drum_grid(sample: Sample, *, bars: int = 2) -> Picture:
     """Draw the first bars of a sample: a row a class, a column a step, darker is louder."""
     shown = min(bars, sample.bars)
     figure = _figure(width=2.2 + 3.6 * shown, height=2.9)
     axes = figure.add_subplot()
-    _draw_grid(axes, velocities_on_grid(sample, shown), sample.bar_steps, sample.resolution)
-    axes.set_title(f"{shown} of {sample.bars} bars, {sample.bpm:g} bpm", loc="left", fontsize=10)
-    return figure
+    grid = velocities_on_grid(sample, shown)
+    _draw_grid(axes, grid, sample.bar_steps, sample.resolution)
+    caption = f"{shown} of {sample.bars} bars, {sample.bpm:g} bpm"
+    axes.set_title(caption, loc="left", fontsize=10)
+    return Picture(figure, caption, _digest(grid))
 
 
 def likely_bars(
     bars: Mapping[str, NDArray[np.float64]], *, resolution: int, columns: int = 3
-) -> Figure:
+) -> Picture:
     """Draw how likely each hit of a bar is, one small grid a style: white never, dark always.
 
     Args:
@@ -46,10 +79,10 @@ def likely_bars(
         axes.set_title(style, loc="left", fontsize=9)
         if (number - 1) % columns:
             axes.set_yticklabels([])
-    return figure
+    return Picture(figure, f"likely bars of {len(bars)} styles", _digest(*bars.values()))
 
 
-def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Figure:
+def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Picture:
     """Draw samples beside their corpus: the share of each class, and five numbers."""
     figure = _figure(width=10.5, height=3.2)
     classes, numbers = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -62,10 +95,11 @@ def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Figure:
     _draw_numbers(numbers, corpus, samples)
     for axes in (classes, numbers):
         _quiet(axes)
-    return figure
+    shares = _digest(corpus.class_share, samples.class_share)
+    return Picture(figure, "corpus and samples", shares)
 
 
-def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
+def learning_curve(history: Sequence[Mapping[str, float]]) -> Picture:
     """Draw bits a bar on the validation files against files counted."""
     figure = _figure(width=5.5, height=2.8)
     axes = figure.add_subplot()
@@ -75,7 +109,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:
     axes.set_xlabel("files counted", fontsize=8)
     axes.set_ylabel("bits a bar, fewer is better", fontsize=8)
     _quiet(axes)
-    return figure
+    return Picture(figure, f"bits a bar at {len(files)} sizes", _digest(np.array([files, bits])))
 
 
 def velocities_on_grid(sample: Sample, bars: int) -> NDArray[np.float64]:
@@ -91,6 +125,13 @@ def velocities_on_grid(sample: Sample, bars: int) -> NDArray[np.float64]:
     velocity = np.asarray(sample.track.velocity, np.float64)
     np.maximum.at(grid, (drum[shown], at[shown]), velocity[shown])
     return grid
+
+
+def _digest(*numbers: NDArray[np.float64]) -> str:
+    whole = hashlib.sha256()
+    for array in numbers:
+        whole.update(np.round(np.asarray(array, np.float64), 6).tobytes())
+    return whole.hexdigest()[:8]
 
 
 def _draw_grid(axes: Axes, grid: NDArray[np.float64], bar_steps: int, resolution: int) -> None:

@@ -11,8 +11,8 @@ from workbench.errors import GrooveError
 from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, NO_CLASS
 from workbench.groove.grid import Grid, Skip, grid_of
 from workbench.groove.model import Model
-from workbench.groove.options import TrainOptions
-from workbench.groove.sample import Sample
+from workbench.groove.options import SampleOptions, TrainOptions
+from workbench.groove.sample import Sample, sample
 from workbench.music.midi import Refusal, read_midi, read_midi_file
 
 _SWINGABLE = (0.4, 0.8)  # of a beat: where the second of two swung eighths can lie
@@ -81,6 +81,11 @@ def corpus_grids(paths: Sequence[Path], options: TrainOptions | None = None) -> 
     midis = [read_midi_file(path) for path in paths]
     grids = [grid_of(midi, reading) for midi in midis if not isinstance(midi, Refusal)]
     return [grid for grid in grids if not isinstance(grid, Skip)]
+
+
+def many_samples(model: Model, count: int, *, bars: int = 8) -> list[Sample]:
+    """Return samples with no wishes, one a seed from 0."""
+    return [sample(model, SampleOptions(bars=bars, seed=seed)) for seed in range(count)]
 
 
 def sample_grid(sample: Sample) -> Grid:

@@ -5,6 +5,7 @@ under papermill; notebooks and tests therefore find files from `root()`, never f
 happen to stand.
 """
 
+import tempfile
 from pathlib import Path
 
 from workbench.errors import RunsError
@@ -30,3 +31,24 @@ def root(start: Path | None = None) -> Path:
         f"{here}: no project here or above (a folder with pyproject.toml and notebooks/); "
         "change into the project's folder"
     )
+
+
+def output_folder(output_dir: str) -> Path:
+    """Return where a notebook writes: the folder of its run, or a scratch folder by itself.
+
+    Args:
+        output_dir: The notebook's parameter of that name; empty when nobody runs it as a batch.
+    """
+    return Path(output_dir) if output_dir else Path(tempfile.mkdtemp(prefix="workbench_"))
+
+
+def input_path(text: str) -> Path:
+    """Return a path that a notebook's parameter names; relative ones start at the project's top.
+
+    Raises:
+        RunsError: Nothing is there.
+    """
+    path = root() / Path(text).expanduser()
+    if not path.exists():
+        raise RunsError(f"{text}: is not there; relative paths start at the project's top folder")
+    return path

@@ -1,0 +1,63 @@
+# The front door. `make help` lists what there is.
+
+PYTHON ?= python3
+LOCK   ?= constraints.txt
+TORCH  ?= cpu
+VENV   := .venv
+BIN    := $(VENV)/bin
+PINS   := $(VENV)/constraints.txt
+NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout 120
+
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test soak bench lint lab lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/test ## train a groove model on demo data, draw a new groove, keep the notebooks
+	@$(BIN)/workbench run params/demo.yaml
+	@echo "Open the notebooks above with: make lab"
+
+test: $(VENV)/test ## run the tests and check the notebooks
+	$(BIN)/python -m pytest -m "not soak" -n 2
+	$(BIN)/python -m pytest $(NBVAL) notebooks
+
+soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
+	$(BIN)/python -m pytest -m soak
+
+bench: $(VENV)/test ## measure side by side and print the ratios
+	$(BIN)/python tests/bench/reader.py
+	$(BIN)/python tests/bench/groove.py
+
+lint: $(VENV)/dev ## check style, types, imports and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/workbench nb lint notebooks
+
+lab: $(VENV)/test ## open JupyterLab
+	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
+
+lock: $(VENV)/dev ## freeze what is installed into constraints.txt
+	@$(BIN)/pip install --quiet -e '.[dev,cluster]' -c $(PINS)
+	@{ echo "# Made by make lock, $$($(BIN)/python --version), $$(uname -sm). Other platforms: make LOCK="; \
+	  { $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep -h '^torch==' $(PINS); } | sort -fu; \
+	} > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove the virtual environment and all outputs
+	rm -rf $(VENV) outputs/*
+
+$(VENV)/python: # the interpreter, new enough
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) --version); the workbench needs Python 3.11 or newer: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(PINS): $(VENV)/python $(LOCK)
+	@cat /dev/null $(LOCK) | grep $(if $(filter gpu,$(TORCH)),-v '^torch==',.) > $@ || true
+
+$(VENV)/test $(VENV)/dev: $(VENV)/%: $(PINS) pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$*]' -c $(PINS)
+	@touch $@
