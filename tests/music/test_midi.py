@@ -149,6 +149,9 @@ def test_notes_are_sorted_by_tick_then_pitch_and_ties_stay_in_track_order():
     assert midi.pitch.tolist() == [0x28, 0x28, 0x30]
     assert midi.velocity.tolist() == [2, 3, 1]
     assert midi.is_drum.tolist() == [False, True, False]
+    early = b"\0\x90\x10\x01\0\x80\x10\0" + END
+    tracks = [b"\1\x90\x28" + bytes((velocity,)) + b"\1\x80\x28\0" for velocity in range(1, 99)]
+    assert read_midi(smf(*tracks, early)).velocity.tolist() == [1, *range(1, 99)]
 
 
 def test_without_tempo_and_time_signature_the_defaults_hold():
@@ -217,7 +220,7 @@ def test_deltas_of_four_bytes_are_counted_up_to_31_bits():
     assert read_midi(smf(late * 7 + HIT + END)).tick.tolist() == [7 * (2**28 - 1)]
     assert reason(smf(late * 8 + HIT + END)) == "read"
     assert reason(smf(late * 9 + HIT + END)) == "too_large"
-    assert reason(smf(late * 17 + HIT + END)) == "too_large"
+    assert reason(smf(late * 36 + HIT + END)) == "too_large"  # once around and far again
     late = varlen(2**21 - 1) + b"\xff\x01\0"  # no delta of four bytes, and yet too late
     assert reason(smf(late * 1100 + HIT + END)) == "too_large"
     assert reason(smf(HIT + late * 2000 + HIT + END)) == "too_large"
@@ -257,6 +260,10 @@ REFUSED = {
     "delta of 5 bytes": (smf(b"\xff\xff\xff\xff\x7f" + HIT[1:] + END), "varlen"),
     "delta of 5 bytes, small": (smf(HIT + b"\x80\x80\x80\x80" + HIT + END), "varlen"),
     "length of 5 bytes": (smf(b"\0\xff\x01\x80\x80\x80\x80\0" + HIT + END), "varlen"),
+    "delta of 5 bytes that symusic reads": (
+        smf(HIT + b"\0\xd9\x10" + b"\x81\x80\x80\x80\0\xd9\x10" + END), "varlen"
+    ),
+    "undeclared track cut by a byte": (header(1) + (chunk(HIT + END) * 2)[:-1], "truncated"),
     "data first": (smf(b"\0\x24\x64" + END), "running_status"),
     "data behind sysex": (smf(HIT + b"\0\xf0\x01\xf7\0\x24\x64" + END), "running_status"),
     "sysex unterminated": (smf(b"\0\xf0\x05\x7e\x7f\x09\0\x99\x24\x64" + END), "running_status"),

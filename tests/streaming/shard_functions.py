@@ -54,7 +54,15 @@ def killed(shard):
     return number
 
 
-def pinned(folder):
-    """Tell the own process's number in a file, and stay."""
+def killed_among_slow(shard):
+    """Be `killed`, or still in flight when another shard is."""
+    if not shard[-1]:
+        time.sleep(0.3)
+    return killed(shard)
+
+
+def pinned(shard):
+    """Tell the own process's number in a folder, and stay for some seconds."""
+    folder, seconds = shard
     Path(folder, str(os.getpid())).touch()
-    time.sleep(600)
+    time.sleep(seconds)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, CLASSES, NO_CLASS
 from workbench.groove.sample import Sample
-from workbench.groove.statistics import GrooveStatistics
+from workbench.groove.statistics import GrooveStatistics, LikelyBar
 
 _INK, _GRID, _PAPER = "#22313f", "#d5dbe1", "#ffffff"
 _CORPUS, _SAMPLES = "#7f8c9a", "#d9622b"
@@ -61,25 +61,23 @@ def drum_grid(sample: Sample, *, bars: int = 2) -> Picture:
     return Picture(figure, caption, _digest(grid))
 
 
-def likely_bars(
-    bars: Mapping[str, NDArray[np.float64]], *, resolution: int, columns: int = 3
-) -> Picture:
+def likely_bars(bars: Mapping[str, LikelyBar], *, columns: int = 3) -> Picture:
     """Draw how likely each hit of a bar is, one small grid a style: white never, dark always.
 
     Args:
-        bars: By style, shape (9, steps), 0..1.
-        resolution: Steps a quarter note.
+        bars: By style.
         columns: Grids side by side.
     """
     rows = -(-len(bars) // columns)
     figure = _figure(width=3.9 * columns, height=0.4 + 1.7 * rows)
-    for number, (style, share) in enumerate(bars.items(), 1):
+    for number, (style, bar) in enumerate(bars.items(), 1):
         axes = figure.add_subplot(rows, columns, number)
-        _draw_grid(axes, share * 127, share.shape[1], resolution)
+        _draw_grid(axes, bar.share * 127, bar.share.shape[1], bar.beat_steps)
         axes.set_title(style, loc="left", fontsize=9)
         if (number - 1) % columns:
             axes.set_yticklabels([])
-    return Picture(figure, f"likely bars of {len(bars)} styles", _digest(*bars.values()))
+    shares = [bar.share for bar in bars.values()]
+    return Picture(figure, f"likely bars of {len(bars)} styles", _digest(*shares))
 
 
 def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Picture:
@@ -134,15 +132,15 @@ def _digest(*numbers: NDArray[np.float64]) -> str:
     return whole.hexdigest()[:8]
 
 
-def _draw_grid(axes: Axes, grid: NDArray[np.float64], bar_steps: int, resolution: int) -> None:
+def _draw_grid(axes: Axes, grid: NDArray[np.float64], bar_steps: int, beat_steps: int) -> None:
     steps = grid.shape[1]
     axes.pcolormesh(grid, cmap=_HITS, vmin=0, vmax=127, edgecolors=_GRID, linewidth=0.4)
-    for step in range(0, steps + 1, resolution):
+    for step in range(0, steps + 1, beat_steps):
         is_bar = step % bar_steps == 0
         axes.axvline(step, color=_INK, linewidth=1.1 if is_bar else 0.5)
     axes.set_yticks(np.arange(CLASS_COUNT) + 0.5, _NAMES, fontsize=7)
-    beats = np.arange(0, steps, resolution)
-    axes.set_xticks(beats + 0.5, [str(beat // resolution + 1) for beat in beats % bar_steps])
+    beats = np.arange(0, steps, beat_steps)
+    axes.set_xticks(beats + 0.5, [str(beat // beat_steps + 1) for beat in beats % bar_steps])
     axes.tick_params(length=0, labelsize=7, colors=_INK)
     for side in axes.spines.values():
         side.set_visible(False)

@@ -13,8 +13,10 @@ from workbench.groove.grid import Grid, Skip, grid_of
 from workbench.groove.model import Model
 from workbench.groove.options import SampleOptions, TrainOptions
 from workbench.groove.sample import Sample, sample
+from workbench.groove.streams import Ints, steps_in_metre
 from workbench.music.midi import Refusal, read_midi, read_midi_file
 
+_METRES = [(beats, compound) for beats in range(1, 8) for compound in (0, 1)]
 _SWINGABLE = (0.4, 0.8)  # of a beat: where the second of two swung eighths can lie
 
 
@@ -102,36 +104,68 @@ def sample_grid(sample: Sample) -> Grid:
     raise GrooveError("the sample holds no note; draw more bars or another seed")
 
 
-def likely_bars(model: Model, *, beats: int = 4) -> dict[str, NDArray[np.float64]]:
-    """Return how likely each class is at each step of a bar, by style, from the exact counts.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LikelyBar:
+    """An average bar.
+
+    Attributes:
+        share: How likely each class is at each step, float64 (9, steps), 0..1.
+        beat_steps: Steps a beat.
+    """
+
+    share: NDArray[np.float64]
+    beat_steps: int
+
+
+def likely_bars(model: Model) -> dict[str, LikelyBar]:
+    """Return how likely each hit of a bar is, by style, in the style's commonest metre.
+
+    The numbers are the model's exact counts, before any context narrows them down.
 
     Args:
         model: A model of drums; one without styles gives a single bar named `all`.
-        beats: Beats of the bar, each a quarter note.
-
-    Returns:
-        By style, shape (9, beats * resolution), 0..1; zeros for a style without such bars.
 
     Raises:
         GrooveError: The model has no steps.
     """
     styles = model.labels.get("style", [])
     stream = model.stream("steps.style" if styles else "steps").stream
-    steps = beats * model.resolution
-    hits = np.zeros((max(len(styles), 1), steps, CLASS_COUNT))
-    bars = np.zeros((max(len(styles), 1), steps))
-    first_code = beats * (beats - 1) // 2
+    bars: dict[tuple[int, int, int], NDArray[np.float64]] = {}
     for keys, counts in model.counts(stream):
         fields = stream.unpacked(keys)
-        beat = fields["beat"] - first_code
-        style = fields["style"] - 1 if styles else np.zeros(len(keys), np.int64)
-        here = (beat >= 0) & (beat < beats) & (fields["place"] < model.resolution) & (style >= 0)
-        at = (style[here], beat[here] * model.resolution + fields["place"][here])
-        np.add.at(bars, at, counts[here].astype(np.float64))
-        sounds = fields["target"][here, None] >> np.arange(CLASS_COUNT) & 1
-        np.add.at(hits, at, sounds * counts[here, None].astype(np.float64))
-    share = hits / np.maximum(bars, 1)[:, :, None]
-    return {name: share[number].T for number, name in enumerate(styles or ["all"])}
+        style = fields["style"] if styles else np.ones(len(keys), np.int64)
+        for metre in _METRES:
+            here = steps_in_metre(fields["place"], fields["beat"], *metre, model.resolution)
+            at = here >= 0
+            for number in np.unique(style[at & (style > 0)]).tolist():
+                _add_steps(
+                    bars.setdefault((number, *metre), np.zeros((128, CLASS_COUNT + 1))),
+                    here,
+                    fields["target"],
+                    np.where(at & (style == number), counts, 0),
+                )
+    names = styles or ["all"]
+    found = {}
+    for number in sorted({key[0] for key in bars}):
+        of_style = [key for key in bars if key[0] == number]
+        _, beats, is_compound = max(of_style, key=lambda key: (bars[key][0, -1], key))
+        beat_steps = model.resolution * (3 if is_compound else 2) // 2
+        tallied = bars[number, beats, is_compound][: beats * beat_steps]
+        share = tallied[:, :-1] / np.maximum(tallied[:, -1:], 1)
+        found[names[number - 1]] = LikelyBar(share=share.T, beat_steps=beat_steps)
+    return found
+
+
+def _add_steps(
+    tallied: NDArray[np.float64], step: Ints, mask: Ints, counts: NDArray[np.generic]
+) -> None:
+    """Add each step's classes, and the steps themselves in the last column."""
+    chosen = np.flatnonzero(counts)
+    weight = counts[chosen, None].astype(np.float64)
+    sounds = np.concatenate(
+        (mask[chosen, None] >> np.arange(CLASS_COUNT) & 1, np.ones((len(chosen), 1))), axis=1
+    )
+    np.add.at(tallied, step[chosen], sounds * weight)
 
 
 def _sounding(grid: Grid) -> tuple[int, int]:

@@ -74,8 +74,8 @@ _MAX_TRACKS = 2**16 - 1
 _END_OF_TRACK, _TEMPO, _METRE = 0x2F, 0x51, 0x58
 # symusic reads a little past a track whose last event is cut; zeros make that the same each time
 _PADDING = bytes(16)
-# What resembles a tempo or metre event; the group is empty where it is unsound
-_TIME_EVENT = re.compile(rb"\xff(?:(\x51(?=\x03(?!\0\0\0))|\x58(?=\x04[^\0][\0-\x07]))|[\x51\x58])")
+# What resembles an unsound tempo or metre event, as each that is unsound does
+_UNSOUND_TIME = re.compile(rb"\xff(?:\x51(?!\x03(?!\0\0\0))|\x58(?!\x04[^\0][\0-\x07]))")
 # Bytes that follow each status
 _DATA_BYTES = {
     **dict.fromkeys(range(0x80, 0xC0), 2),
@@ -223,15 +223,11 @@ def _score(data: bytes) -> Score:
         return _parsed(_file(form, division, _walked(data, tracks)))
     try:
         if length == 6 and declared == len(tracks):
-            score = _parsed(data + _PADDING)
-        else:
-            score = _parsed(_file(form, division, [data[start:end] for start, end in tracks]))
+            return _parsed(data + _PADDING)
+        return _parsed(_file(form, division, [data[start:end] for start, end in tracks]))
     except _FaultError:
         _walked(data, tracks)  # says more exactly what it is
         raise
-    if not _times_are_sound(data, len(score.tempos) + len(score.time_signatures)):
-        _walked(data, tracks)
-    return score
 
 
 def _parsed(data: bytes) -> Score:
@@ -281,11 +277,12 @@ def _file(form: int, division: int, tracks: list[bytes]) -> bytes:
 
 
 def _seems_odd(data: bytes) -> bool:
-    """Whether there may be what symusic reads wrongly.
+    """Whether there may be what symusic takes and should not, or takes wrongly.
 
-    That is sysex, a length of 5 bytes, or enough deltas of 4 bytes to run over 31 bits.
+    That is an unsound tempo or metre, sysex, a length of 5 bytes, or enough deltas of 4 bytes to
+    run over 31 bits.
     """
-    if b"\xf0" in data or b"\xf7" in data:
+    if b"\xf0" in data or b"\xf7" in data or _UNSOUND_TIME.search(data):
         return True
     pairs = np.frombuffer(data, np.uint16, len(data) // 2) & 0x8080
     if pairs.max() < 0x8080:  # three bytes of 128 and more in a row would show as such a pair
@@ -294,15 +291,6 @@ def _seems_odd(data: bytes) -> bool:
     two = byte[1:] & byte[:-1]
     is_long = (two[1:] & byte[:-2]) > 127
     return bool(np.count_nonzero(is_long) > 7 or (is_long[1:] & is_long[:-1]).any())
-
-
-def _times_are_sound(data: bytes, count: int) -> bool:
-    """Whether `count` tempo and metre events are all that resembles one, and each is sound.
-
-    Every real event resembles one, so equal numbers leave no room for a false or unsound one.
-    """
-    found = _TIME_EVENT.findall(data)
-    return len(found) == count and all(found)
 
 
 def _walked(data: bytes, tracks: list[tuple[int, int]]) -> list[bytes]:
@@ -319,7 +307,9 @@ def _walked_track(data: bytes, at: int, end: int) -> bytes:
             at, running = run.end(), run[1][0] if run[1] else running
             continue
         delta, at = _variable_length(data, at, end)
-        ticks += delta  # with the long ones alone: the short ones cannot wrap unseen
+        # Without the channel messages' own, but for long ones: those run over unseen only in a
+        # silence of 2^32 ticks, and `_check_rising` sees the rest
+        ticks += delta
         if ticks > MAX_TICK:
             raise _FaultError("too_large", f"ticks of 2^31 and more at byte {at}")
         status = _byte(data, at, end)

@@ -137,7 +137,7 @@ class _Task:
 
     shard: Any
     runs: int = 0
-    future: "Future[Any] | None" = None
+    future: Future[Any] | None = None
 
 
 def _side_by_side(
@@ -188,7 +188,7 @@ def _begin(
             task.runs += task.future is not None
 
 
-def _first_done(tasks: deque[_Task]) -> "Future[Any] | None":
+def _first_done(tasks: deque[_Task]) -> Future[Any] | None:
     """Wait for the first task; return its run, or None as soon as the pool is broken.
 
     Raises:
@@ -209,7 +209,7 @@ def _first_done(tasks: deque[_Task]) -> "Future[Any] | None":
     return None
 
 
-def _is_lost(future: "Future[Any]") -> bool:
+def _is_lost(future: Future[Any]) -> bool:
     return future.cancelled() or isinstance(future.exception(), BrokenExecutor)
 
 
@@ -224,13 +224,13 @@ class _Crew:
     def __enter__(self) -> None:
         self._pool = _pool(self._engine, self._workers)
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._pool.shutdown()
         else:
             _stop(self._pool)
 
-    def begin(self, function: Callable[[Any], Any], shard: object) -> "Future[Any] | None":
+    def begin(self, function: Callable[[Any], Any], shard: object) -> Future[Any] | None:
         """Return a run of a function with a shard; None where the pool is broken.
 
         Raises:
