@@ -1,0 +1,57 @@
+"""The notebooks' parameters cells against the Options they set, and the params files."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.groove.options import SampleOptions, TrainOptions
+from workbench.options import parameters_of
+from workbench.runs.batch import plan
+from workbench.runs.notebooks import read_notebook
+from workbench.runs.parameters import read_schema
+from workbench.runs.places import root
+
+TOP = root(Path(__file__).parent)
+OPTIONS = {"groove_train": TrainOptions, "groove_sample": SampleOptions}
+# What a notebook starts from where it means to show more than the bare command does.
+OWN_DEFAULTS = {
+    "groove_train": {"validate_every"},
+    "groove_sample": {"bars", "bpm", "style", "section", "top_p", "seed"},
+}
+# Paths are text in a parameters cell; empty text is none.
+PATHS = {"labels", "validation", "prime"}
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_a_parameter_that_sets_an_option_says_the_same_as_the_option(name: str) -> None:
+    path = TOP / "notebooks" / f"{name}.ipynb"
+    schema = read_schema(read_notebook(path), path)
+    options = parameters_of(OPTIONS[name])
+    shared = set(schema) & set(options) - PATHS
+    assert len(shared) >= 6
+    for parameter in shared:
+        told, option = schema[parameter], options[parameter]
+        assert (told.kind, told.low, told.high) == (option.kind, option.low, option.high), parameter
+        assert told.meaning == option.meaning, parameter
+        if parameter not in OWN_DEFAULTS[name]:
+            assert told.default == option.default, parameter
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_defaults_that_a_notebook_has_of_its_own_are_values_of_the_option(name: str) -> None:
+    path = TOP / "notebooks" / f"{name}.ipynb"
+    schema = read_schema(read_notebook(path), path)
+    options = parameters_of(OPTIONS[name])
+    for parameter in OWN_DEFAULTS[name]:
+        assert schema[parameter].default != options[parameter].default
+        assert options[parameter].problem(schema[parameter].default) is None
+
+
+@pytest.mark.parametrize("params", sorted((TOP / "params").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_params_file_is_valid(params: Path) -> None:
+    assert plan(params, TOP)
+
+
+def test_every_notebook_has_a_tiny_run() -> None:
+    for notebook in (TOP / "notebooks").glob("*.ipynb"):
+        assert (TOP / "params" / notebook.stem / "tiny.yaml").is_file()
