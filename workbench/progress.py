@@ -60,7 +60,7 @@ class Progress:
         parts = [f"{self.stage}: {self.done}{of_total} {self.unit}", f"{self.rate:.0f}/s"]
         if self.eta_seconds is not None and not self.is_last:
             parts.append(f"{self.eta_seconds:.0f} s left")
-        parts += [f"{name} {value:.6g}" for name, value in self.numbers.items()]
+        parts += [f"{name} {_told(value)}" for name, value in self.numbers.items()]
         return ", ".join(parts)
 
 
@@ -97,11 +97,16 @@ def terminal(stream: TextIO | None = None, *, interval_seconds: float = 0.2) -> 
             return
         shown_at = now
         line = progress.line()
-        if not is_terminal:
+        if is_terminal:
+            out.write("\r" + line.ljust(width) + ("\n" if progress.is_last else ""))
+            width = 0 if progress.is_last else len(line)
+        else:
             out.write(line + "\n")
-            return
-        out.write("\r" + line.ljust(width) + ("\n" if progress.is_last else ""))
-        width = 0 if progress.is_last else len(line)
         out.flush()
 
     return show
+
+
+def _told(value: float) -> str:
+    """Return a number as people write it: whole ones in full, others to six digits."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"

@@ -7,7 +7,7 @@ Source: NEP 1.
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +67,10 @@ def opened_array(path: Path) -> NDArray[Any]:
         CachingError: There is no such array, or it is damaged.
     """
     try:
-        # nothing cannot be mapped; a plain view of the map is several times faster to slice
-        mode: Literal["r"] | None = "r" if path.stat().st_size > _HEADER_BYTES else None
-        return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
+        if path.stat().st_size > _HEADER_BYTES:
+            # a plain view of the map is several times faster to slice
+            return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+        with path.open("rb") as file:  # no element: nothing can be mapped
+            return np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise CachingError(f"{path}: no readable array ({error})") from error

@@ -26,7 +26,8 @@ def canonical_json(value: Any) -> str:
 
 def fingerprint(value: Any) -> str:
     """Return the fingerprint of a value made of JSON's kinds, dataclasses and paths."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    text = canonical_json(value)  # surrogates: file names that are no UTF-8
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def source_fingerprint(files: Iterable[Path]) -> str:
@@ -35,10 +36,10 @@ def source_fingerprint(files: Iterable[Path]) -> str:
     Raises:
         OSError: A file cannot be read.
     """
-    digests = {
+    digests = [
         file.name + ":" + hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
         for file in files
-    }
+    ]
     return fingerprint(sorted(digests))
 
 

@@ -10,6 +10,8 @@ The levels and their two numbers were chosen on the validation split of the Groo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,9 @@ class PieceLevel:
     concentration: float
     discount: float
 
+
+# Of each context, how often each target came; a context of one field is a number, else a tuple
+_Counts = dict[Any, dict[int, int]]
 
 _STEPS_AGO = ("step_1", "step_2", "step_3", "step_4")
 STEP_LEVELS = (
@@ -83,8 +88,7 @@ class PieceCounts:
 
     def __init__(self, levels: Sequence[PieceLevel]):
         """Begin a piece."""
-        self._levels = levels
-        self._counts: list[dict[tuple[int, ...], dict[int, int]]] = [{} for _ in levels]
+        self._levels = [(level, itemgetter(*level.fields), _Counts()) for level in levels]
 
     def adapt(
         self,
@@ -101,8 +105,8 @@ class PieceCounts:
         """
         added: list[tuple[int, float]] = []
         kept = 1.0  # of what lies below the level in hand
-        for level, counts in zip(self._levels[::-1], self._counts[::-1], strict=True):
-            own = counts.get(tuple([context[name] for name in level.fields]))
+        for level, values, counts in reversed(self._levels):
+            own = counts.get(values(context))
             if own is None:
                 continue
             total = sum(own.values()) + level.concentration
@@ -120,8 +124,8 @@ class PieceCounts:
 
     def add(self, context: Mapping[str, int], target: int) -> None:
         """Count what the piece did."""
-        for level, counts in zip(self._levels, self._counts, strict=True):
-            own = counts.setdefault(tuple(context[name] for name in level.fields), {})
+        for _, values, counts in self._levels:
+            own = counts.setdefault(values(context), {})
             own[target] = own.get(target, 0) + 1
 
 

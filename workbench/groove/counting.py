@@ -103,7 +103,8 @@ def count_batch(batch: Batch) -> BatchCounts:
     if not found.grids:
         return BatchCounts(batch=batch, rows={}, skips=found.skips, notes_of_file=notes)
     names = [batch.names[place] for place in found.places]
-    columns = labelled_columns(found.grids, batch.labels, names, batch.options)
+    looks_back = max(2, batch.options.n - 1)
+    columns = labelled_columns(found.grids, batch.labels, names, batch.options, looks_back)
     kinds = label_kinds(batch.labels)
     streams = streams_of(batch.options.n, batch.options.part, kinds)
     notes[found.places] = [len(grid.pitch) for grid in found.grids]
@@ -130,7 +131,11 @@ def read_performances(batch: Batch) -> Performances:
 
 
 def labelled_columns(
-    grids: Sequence[Grid], labels: Labels, names: list[str], options: TrainOptions
+    grids: Sequence[Grid],
+    labels: Labels,
+    names: list[str],
+    options: TrainOptions,
+    looks_back: int = 4,
 ) -> Columns:
     """Return the columns of some performances with their labels."""
     return columns_of(
@@ -140,6 +145,7 @@ def labelled_columns(
         coarse=options.coarse,
         onset_order=options.onset_order,
         part=options.part,
+        looks_back=looks_back,
     )
 
 
@@ -157,6 +163,8 @@ def _read(batch: Batch, place: int, name: str) -> Grid | Skip:
         return Skip(reason="section", detail=f"--fills {options.fills}")
     if 0 <= batch.sizes[place] < options.min_bytes:
         return Skip(reason="few_bytes", detail=f"{batch.sizes[place]} bytes")
+    if batch.sizes[place] > options.max_bytes:
+        return Skip(reason="many_bytes", detail=f"{batch.sizes[place]} bytes")
     midi = read_midi_file(batch.root / name, max_bytes=options.max_bytes)
     if isinstance(midi, Refusal):
         return Skip(reason=midi.reason, detail=midi.detail)

@@ -24,6 +24,8 @@ from workbench.groove.grid import Grid, Skip, grid_of
 from workbench.groove.options import FeelOptions, TrainOptions
 from workbench.music.midi import Midi, Refusal, read_midi_file
 
+Ints = NDArray[np.int64]
+
 FORMAT = 1
 _NAMES = (*CLASSES, "other")
 _ANY = "any"
@@ -100,6 +102,9 @@ def read_feel(path: Path) -> Feel:
         found = json.loads(path.read_text(encoding="utf-8"))
         if (found["format"], found["kind"]) != (FORMAT, "feel"):
             raise ValueError(f"format {found['format']} of {found['kind']}")
+        for row in found["cells"]:
+            if not (-0.5 <= row["offset"] <= 0.5 and 1 <= row["velocity"] <= 127):
+                raise ValueError(f"a cell of offset {row['offset']}, velocity {row['velocity']}")
         return Feel(
             resolution=int(found["resolution"]),
             bars=int(found["bars"]),
@@ -151,41 +156,66 @@ def apply(path: Path, feel: Feel, options: FeelOptions) -> bytes:
             "from a performance in the same metre"
         )
     moves = _moves(midi, grid, feel, options)
-    if not any(moves.values()):
+    if not moves:
         return path.read_bytes()
-    file = mido.MidiFile(path)
-    for track in file.tracks:
-        _move(track, moves, only_drums=bool(midi.is_drum.any()))
-    buffer = io.BytesIO()
-    file.save(file=buffer)
-    return buffer.getvalue()
+    return _rewritten(path, moves, only_drums=bool(midi.is_drum.any()))
 
 
-_Moves = dict[tuple[int, int, int], tuple[int, int] | None]
+_Moves = dict[tuple[int, int, int], tuple[int, int]]
 
 
 def _moves(midi: Midi, grid: Grid, feel: Feel, options: FeelOptions) -> _Moves:
     """Return ticks to move and velocity to add, by (tick, pitch, velocity) of a note."""
     ticks = midi.tick[_chosen(midi)]
-    step_ticks = midi.ppq / feel.resolution
+    velocity = grid.velocity.astype(np.int64)
     pattern_step = grid.bar % feel.bars * feel.bar_steps + grid.step
-    moves: _Moves = {}
-    for tick, step, pitch, offset, velocity in zip(
-        ticks.tolist(),
-        pattern_step.tolist(),
-        grid.pitch.tolist(),
-        grid.offset.tolist(),
-        grid.velocity.tolist(),
-        strict=True,
-    ):
-        said = feel.at(step, _NAMES[CLASS_OF_PITCH[pitch]])
-        if said is None:
-            continue
-        move = round(options.timing * (said[0] - offset) * step_ticks)
-        louder = round(options.velocity * (said[1] - velocity))
-        changed = (max(move, -tick), min(max(louder, 1 - velocity), 127 - velocity))
-        moves[tick, pitch, velocity] = changed if any(changed) else None
-    return moves
+    classes = CLASS_OF_PITCH[grid.pitch].tolist()
+    said = [
+        feel.at(step, _NAMES[drum]) or own
+        for step, drum, *own in zip(
+            pattern_step.tolist(), classes, grid.offset.tolist(), velocity.tolist(), strict=True
+        )
+    ]
+    wanted = np.array(said, np.float64).reshape(-1, 2)
+    step_ticks = midi.ppq / feel.resolution
+    later = np.rint(options.timing * (wanted[:, 0] - grid.offset) * step_ticks).astype(np.int64)
+    later = _on_their_steps(midi, grid, ticks, np.maximum(later, -ticks))
+    louder = np.rint(options.velocity * (wanted[:, 1] - velocity)).astype(np.int64)
+    louder = np.clip(velocity + louder, 1, 127) - velocity
+    keys = zip(ticks.tolist(), grid.pitch.tolist(), velocity.tolist(), strict=True)
+    changes = zip(later.tolist(), louder.tolist(), strict=True)
+    return {key: change for key, change in zip(keys, changes, strict=True) if any(change)}
+
+
+def _on_their_steps(midi: Midi, grid: Grid, ticks: Ints, later: Ints) -> Ints:
+    """Return ticks to move, less where a note would come to lie nearest to another step.
+
+    An offset of half a step, or one that is rounded to it, lies between two.
+    """
+    while True:
+        bar, tick_in_bar, _ = midi.metres.bars_at(ticks + later)
+        step = np.rint(tick_in_bar * grid.resolution / midi.ppq).astype(np.int64)
+        is_carried = step >= grid.bar_steps[grid.bar]
+        is_there = (bar + is_carried == grid.bar) & (np.where(is_carried, 0, step) == grid.step)
+        if is_there.all():
+            return later
+        later = np.where(is_there, later, later - np.sign(later))
+
+
+def _rewritten(path: Path, moves: _Moves, *, only_drums: bool) -> bytes:
+    """Return the bytes of a file with its notes moved."""
+    buffer = io.BytesIO()
+    try:
+        file = mido.MidiFile(path)
+        for track in file.tracks:
+            _move(track, moves, only_drums=only_drums)
+        file.save(file=buffer)
+    except (OSError, EOFError, ValueError, LookupError, mido.KeySignatureError) as error:
+        raise GrooveError(
+            f"{path}: can be read but not written again ({error}); save it as a plain MIDI file "
+            "in another program first"
+        ) from error
+    return buffer.getvalue()
 
 
 def _move(track: mido.MidiTrack, moves: _Moves, *, only_drums: bool) -> None:
@@ -201,14 +231,14 @@ def _move(track: mido.MidiTrack, moves: _Moves, *, only_drums: bool) -> None:
         ):
             voice = (message.channel, message.note)
             if message.type == "note_on" and message.velocity > 0:
-                move, louder = moves.get((tick, message.note, message.velocity)) or (0, 0)
+                later, louder = moves.get((tick, message.note, message.velocity), (0, 0))
                 kept = message.copy(velocity=message.velocity + louder)
-                sounding[voice].append(move)
-                at = tick + move
+                sounding[voice].append(later)
+                at = tick + later
             elif sounding[voice]:
                 at = tick + sounding[voice].pop(0)
         absolute.append((at, order, kept))
-    end = max(at for at, _, _ in absolute)
+    end = max((at for at, _, _ in absolute), default=0)
     absolute = [(end if m.type == "end_of_track" else at, o, m) for at, o, m in absolute]
     before = 0
     track.clear()

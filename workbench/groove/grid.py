@@ -7,6 +7,7 @@ the nearest step, ties to the even one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +103,10 @@ def grid_of(midi: Midi, options: TrainOptions) -> Grid | Skip:
     )
 
 
-def best_resolution(performances: Sequence[Midi]) -> int:
+def best_resolution(performances: Sequence[Midi], part: str = "drums") -> int:
     """Return the coarsest grid that the onsets of some performances lie on, steps a quarter.
+
+    Without any onset it is 4.
 
     The error of a grid is the mean squared distance to it over that of onsets strewn at random
     (1/12 of a cell squared): a grid that onsets do not gather on scores about 1, one they do
@@ -111,7 +114,7 @@ def best_resolution(performances: Sequence[Midi]) -> int:
     """
     best, least = 4, np.inf
     for resolution in (1, 2, 3, 4, 6, 8, 12):
-        cells = [m.tick[m.is_drum] * resolution / m.ppq for m in performances]
+        cells = [m.tick[_chosen_part(m, part)] * resolution / m.ppq for m in performances]
         onsets = np.concatenate(cells) if cells else np.zeros(0)
         if len(onsets) == 0:
             break
@@ -146,26 +149,39 @@ def _placed(
     ticks: Ints, metres: MetreMap, resolution: int
 ) -> tuple[Ints, Ints, NDArray[np.float64], Ints, Ints] | Skip:
     """Return bar, step and offset of each note, and the steps of every bar and beat."""
-    whole = 4 * resolution * metres.numerator
-    steps, rest = np.divmod(whole, metres.denominator)
-    if rest.any() or steps.max() > MAX_BAR_STEPS:
-        worst = int(np.argmax((rest > 0) | (steps > MAX_BAR_STEPS)))
+    written = zip(metres.numerator.tolist(), metres.denominator.tolist(), strict=True)
+    layouts = [_layout(upper, lower, resolution) for upper, lower in written]
+    if None in layouts:
+        worst = layouts.index(None)
         metre = f"{metres.numerator[worst]}/{metres.denominator[worst]}"
         return Skip(
             reason="metre_off_grid", detail=f"a bar of {metre} is no 1..{MAX_BAR_STEPS} whole steps"
         )
+    steps, beat_steps = np.array(layouts, np.int64).T
     bar, tick_in_bar, segment = metres.bars_at(ticks)
     exact = tick_in_bar * resolution / metres.ppq  # one rounding, so that ties are ties
     nearest = np.rint(exact)
     step = nearest.astype(np.int64)
-    carried = step >= steps[segment]  # the last half step of a bar belongs to the next one
-    bar, step = bar + carried, np.where(carried, 0, step)
+    carried = step >= (steps[0] if len(steps) == 1 else steps[segment])
+    bar, step = bar + carried, np.where(carried, 0, step)  # a late half step is the next bar's
     bars = int(bar[-1]) + 1
     if bars * int(steps.max()) > MAX_STEPS:
         return Skip(reason="too_long", detail=f"{bars} bars")
     segment_of_bar = _segments(metres, bars)
-    bar_steps = steps[segment_of_bar]
-    return bar, step, exact - nearest, bar_steps, _beat_steps(metres, resolution)[segment_of_bar]
+    return bar, step, exact - nearest, steps[segment_of_bar], beat_steps[segment_of_bar]
+
+
+@cache
+def _layout(numerator: int, denominator: int, resolution: int) -> tuple[int, int] | None:
+    """Return the steps of a bar and of a beat, or None where a bar does not fit the grid.
+
+    A beat is a quarter, or three eighths in 6/8, 9/8 and 12/8.
+    """
+    steps, rest = divmod(4 * resolution * numerator, denominator)
+    if rest or not 1 <= steps <= MAX_BAR_STEPS:
+        return None
+    is_compound = denominator == 8 and numerator % 3 == 0 and numerator > 3 and resolution % 2 == 0
+    return steps, resolution * 3 // 2 if is_compound else resolution
 
 
 def _segments(metres: MetreMap, bars: int) -> Ints:
@@ -173,14 +189,3 @@ def _segments(metres: MetreMap, bars: int) -> Ints:
         return np.zeros(bars, np.int64)
     first_bar = metres.bars_at(metres.tick)[0]
     return np.asarray(np.searchsorted(first_bar, np.arange(bars), side="right") - 1)
-
-
-def _beat_steps(metres: MetreMap, resolution: int) -> Ints:
-    """Return the steps of a beat in each segment: a quarter, or three eighths in 6/8, 9/8, 12/8."""
-    is_compound = (
-        (metres.denominator == 8)
-        & (metres.numerator % 3 == 0)
-        & (metres.numerator > 3)
-        & (resolution % 2 == 0)
-    )
-    return np.where(is_compound, resolution * 3 // 2, resolution)

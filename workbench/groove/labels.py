@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from workbench.errors import GrooveError
 from workbench.groove.streams import LABEL_KINDS, MAX_LABELS
 
-_NAMED_STYLE = re.compile(r"_\d+_([a-z]+)[a-z-]*_\d+_(?:beat|fill)_\d+-\d+$")
+_NAMED_STYLE = re.compile(r"(?:^|_)\d+_([a-z]+)[a-z-]*_\d+_(?:beat|fill)_\d+-\d+$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,11 @@ class Labels:
             kind: np.array([number_of(values, row.get(kind, "")) for row in found], np.int64)
             for kind, values in self.vocabulary.items()
         }
+
+    def of(self, names: Iterable[str]) -> "Labels":
+        """Return what is said of some files alone, with the whole vocabulary."""
+        rows = {name: row for name in names if (row := self._row(name))}
+        return Labels(vocabulary=self.vocabulary, of_file=rows)
 
     def section(self, name: str) -> str:
         """Return the section of a file: the table's word, else `fill` or `beat` by its name."""
@@ -77,11 +83,11 @@ def read_labels(table: Path | None) -> Labels:
     if table is None:
         return Labels(vocabulary={}, of_file={})
     try:
-        with table.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise GrooveError(f"{table}: no readable table of labels ({error})") from error
-    columns = list(rows[0]) if rows else []
     renamed = {"beat_type": "section"}
     kinds = [k for k in LABEL_KINDS if k in columns or k in [renamed.get(c) for c in columns]]
     if "file" not in columns or not kinds:
@@ -89,6 +95,8 @@ def read_labels(table: Path | None) -> Labels:
             f"{table}: has the columns {', '.join(columns) or 'none'}; needs `file` and at least "
             f"one of {', '.join(LABEL_KINDS)}"
         )
+    if not rows:
+        raise GrooveError(f"{table}: the table is empty; write one file a row")
     of_file: dict[str, dict[str, str]] = {}
     for row in rows:
         values = {renamed.get(name, name): value or "" for name, value in row.items() if name}

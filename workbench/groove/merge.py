@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.caching.files import refuse_other
 from workbench.errors import GrooveError
-from workbench.groove.model import Model, open_model, write_model
+from workbench.groove.model import DESCRIPTION, Model, open_model, write_model
+from workbench.groove.options import TrainOptions
 from workbench.streaming.tally import merged
 
 _SUMMED = ("processed", "kept", "skipped", "notes", "steps", "bars")
@@ -38,14 +40,15 @@ def merge(
 
     Raises:
         GrooveError: Shards are missing, given twice, or of different corpora or options.
-        CachingError: The model cannot be written.
+        OptionsError: A number is out of its range.
+        CachingError: The model cannot be written, or something else is at its place.
     """
+    refuse_other(output, DESCRIPTION)
     models = sorted((open_model(path) for path in shards), key=_first_shard)
-    _refuse_mismatch(models)
+    _refuse_mismatch(models, output)
     first = models[0].description
-    finish = dict(first["finish"])
-    finish["min_count"] = finish["min_count"] if min_count is None else min_count
-    finish["smoothing"] = finish["smoothing"] if smoothing is None else smoothing
+    finish = _finish(models, {"min_count": min_count, "smoothing": smoothing})
+    TrainOptions(**finish, ram_budget_mb=ram_budget_mb)  # refuses what is out of range
     reasons: Counter[str] = Counter()
     for model in models:
         reasons.update(model.description["reasons"])
@@ -70,14 +73,30 @@ def merge(
     )
 
 
+def _finish(models: list[Model], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return how the merged model is finished: as wanted, else as all its shards were told."""
+    finish = {}
+    for name, value in wanted.items():
+        told = sorted({model.description["finish"][name] for model in models})
+        if value is None and len(told) > 1:
+            raise GrooveError(
+                f"the shards were trained with different --{name.replace('_', '-')} "
+                f"({', '.join(map(str, told))}); say which by giving it to merge"
+            )
+        finish[name] = told[0] if value is None else value
+    return finish
+
+
 def _first_shard(model: Model) -> int:
     return int(model.description["shards"][0])
 
 
-def _refuse_mismatch(models: list[Model]) -> None:
+def _refuse_mismatch(models: list[Model], output: Path) -> None:
     if not models:
         raise GrooveError("no shards to merge; give the folders that `groove train` wrote")
     first = models[0]
+    if output.resolve() in [model.folder.resolve() for model in models]:
+        raise GrooveError(f"{output}: is one of the shards, which stay; name another place")
     for model in models[1:]:
         for name, trouble in _AGREED.items():
             if model.description[name] != first.description[name]:
@@ -97,4 +116,6 @@ def _refuse_mismatch(models: list[Model]) -> None:
         there[index] = model.folder
     of = int(first.description["num_shards"])
     if missing := [str(index) for index in range(of) if index not in there]:
-        raise GrooveError(f"of {of} shards, {', '.join(missing)} are missing; give all of them")
+        raise GrooveError(f"without shard {', '.join(missing)} of 0 to {of - 1}; give all of them")
+    if not any(model.description["kept"] for model in models):
+        raise GrooveError(f"{first.folder}: no shard has counted any file; there is no model")

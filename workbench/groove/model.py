@@ -12,7 +12,8 @@ keeps the distributions used last.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,16 +24,19 @@ from numpy.typing import NDArray
 
 from workbench.caching.arrays import ArrayWriter, opened_array
 from workbench.caching.files import replacing_folder
-from workbench.errors import GrooveError
-from workbench.groove.smoothing import taken, write_levels
+from workbench.errors import GrooveError, OptionsError
+from workbench.groove.options import TrainOptions
+from workbench.groove.smoothing import Level, taken, write_levels
 from workbench.groove.streams import BARS, Ints, Stream, streams_of
 from workbench.streaming.tally import Rows, TallyStore
 
 FORMAT = 1
 DESCRIPTION = "model.json"
 SKIPPED = "skipped.jsonl"
-_CACHED_DISTRIBUTIONS = 8192
-_CACHED_BLOCK_ROWS = 1 << 16
+_CACHED_DISTRIBUTIONS = 8192  # at most, of a stream; fewer where there are many targets
+_CACHED_BYTES = 32 << 20
+_FEW_ROWS = 32  # most contexts have fewer; looking at so many spares a second search
+_BLOCK_ROWS = 1 << 16
 
 
 class Distribution(NamedTuple):
@@ -82,23 +86,30 @@ class StreamModel:
                 level and not at the one below.
 
         Raises:
-            CachingError: An array is missing or damaged.
+            CachingError: An array is missing or no array.
+            GrooveError: The arrays are not as long as the description says.
         """
         self.stream = stream
+        self._bits = [bits for _, bits in stream.fields]
         self._is_nested = not is_pruned
         keys = opened_array(folder / f"{stream.name}.keys.npy")
         counts = opened_array(folder / f"{stream.name}.counts.npy")
-        self.levels = {
-            number: LevelRows(
-                keys=keys[level["start"] : level["start"] + level["rows"]],
-                counts=counts[level["start"] : level["start"] + level["rows"]],
-                discounts=tuple(level["discounts"]),
-                concentration=level["concentration"],
+        rows = levels[0]["start"] + levels[0]["rows"]  # the lowest level is written last
+        if not len(keys) == len(counts) == rows or keys.dtype != np.uint64:
+            raise GrooveError(
+                f"{folder}: damaged: {stream.name} has {len(keys)} keys and {len(counts)} counts, "
+                f"the description says {rows}; train or merge the model again"
             )
+        self.levels = {
+            number: _level_rows(level, keys, counts)
             for number, level in enumerate(levels, stream.lowest)
         }
-        self._cached = lru_cache(maxsize=_CACHED_DISTRIBUTIONS)(self._distribution)
-        self.running_sums = lru_cache(maxsize=_CACHED_DISTRIBUTIONS)(self._running_sums_of)
+        kept = _CACHED_BYTES // (8 * max(levels[0]["rows"], 1))
+        size = min(max(kept, 64), _CACHED_DISTRIBUTIONS)
+        self._cached: Callable[[int, int], Distribution] = lru_cache(size)(self._distribution)
+        self.running_sums: Callable[[tuple[int, ...]], list[float]] = lru_cache(size)(
+            self._running_sums_of
+        )
 
     @cached_property
     def targets(self) -> Ints:
@@ -121,34 +132,52 @@ class StreamModel:
         Args:
             context: Values of the first fields of the stream; all of them, or fewer for a more
                 general prediction.
+
+        Raises:
+            GrooveError: The arrays are damaged.
         """
-        return self._cached(context)
+        found = self._cached(0, 0)
+        packed = 0
+        for depth, value in enumerate(context, 1):
+            packed = packed << self._bits[depth - 1] | value
+            longer = self._cached(depth, packed)
+            if longer is found and self._is_nested:
+                break  # a context that never was has no longer ones
+            found = longer
+        return found
 
     def _running_sums_of(self, context: tuple[int, ...]) -> list[float]:
         """Return the running sums of the targets' probabilities, to draw from, v of them."""
-        return list(np.cumsum(self._cached(context).seen).tolist())
+        return list(np.cumsum(self.distribution(context).seen).tolist())
 
-    def _distribution(self, context: tuple[int, ...]) -> Distribution:
-        if context:
-            below = self._cached(context[:-1])
+    def _distribution(self, depth: int, context: int) -> Distribution:
+        """Return the distribution in a packed context of some fields."""
+        if depth:
+            below = self._cached(depth - 1, context >> self._bits[depth - 1])
         else:
             base = 1.0 / self.stream.targets
             below = Distribution(np.full(len(self.targets), base), base, 0)
-        depth = len(context)
-        if self._is_nested and below.level < depth - 1:
-            return below  # a context that never was has no longer ones
-        level = self.levels[depth]
-        start, stop, first = self._span(context)
-        if start == stop:
+        keys, numbers = self._rows(depth, context)
+        if not keys:
             return below
-        counts = level.counts[start:stop].tolist()
-        discounts = [level.discounts[min(count, 3) - 1] for count in counts]
-        total = sum(counts) + level.concentration
-        share = (level.concentration + sum(discounts)) / total
+        level = self.levels[depth]
+        one, two, more = level.discounts
+        ones, twos = numbers.count(1), numbers.count(2)
+        given = ones * one + twos * two + (len(numbers) - ones - twos) * more
+        total = sum(numbers) + level.concentration
+        share = (level.concentration + given) / total
         seen = below.seen * share
-        places = self.targets.searchsorted((level.keys[start:stop] - first).astype(np.int64))
-        for place, count, discount in zip(places.tolist(), counts, discounts, strict=True):
-            seen[place] += (count - discount) / total
+        first = context << self.stream.target_bits
+        place = self.index_of_target
+        try:
+            for key, count in zip(keys, numbers, strict=True):
+                discount = more if count > 2 else two if count > 1 else one
+                seen[place[key - first]] += (count - discount) / total
+        except KeyError as error:
+            raise GrooveError(
+                f"damaged model: the stream {self.stream.name} has no target {error} at its lowest "
+                "level; train or merge the model again"
+            ) from error
         return Distribution(seen, below.unseen * share, depth)
 
     def corrected(
@@ -163,26 +192,35 @@ class StreamModel:
             weight: 1 as scored; above 1, this stream counts for more.
         """
         level = self.levels[self.stream.depth]
-        start, stop, first = self._span(context)
-        counts = level.counts[start:stop].astype(np.float64)
-        total = counts.sum() + level.concentration / weight
+        packed = self._packed(context)
+        keys, numbers = self._rows(self.stream.depth, packed)
+        total = sum(numbers) + level.concentration / weight
         mixed: NDArray[np.float64] = seen * (level.concentration / weight / total)
-        places = np.searchsorted(targets, (level.keys[start:stop] - first).astype(np.int64))
-        mixed[places] += counts / total
+        first = packed << self.stream.target_bits
+        places = np.searchsorted(targets, np.array([key - first for key in keys], np.int64))
+        mixed[places] += np.array(numbers, np.float64) / total
         return mixed
 
-    def _span(self, context: tuple[int, ...]) -> tuple[int, int, np.uint64]:
-        """Return where a context's rows start and stop in its level, and its first key."""
-        keys = self.levels[len(context)].keys
-        key = 0
-        for value, (_, bits) in zip(context, self.stream.fields, strict=False):
-            key = key << bits | value
-        first = np.uint64(key << self.stream.target_bits)
-        last = first | np.uint64((1 << self.stream.target_bits) - 1)
-        start = int(keys.searchsorted(first))
-        if start == len(keys) or keys[start] > last:
-            return start, start, first
-        return start, int(keys.searchsorted(last, side="right")), first
+    def _packed(self, context: Sequence[int]) -> int:
+        """Return the values of the first fields as one number."""
+        packed = 0
+        for value, bits in zip(context, self._bits, strict=False):
+            packed = packed << bits | value
+        return packed
+
+    def _rows(self, depth: int, context: int) -> tuple[list[int], list[int]]:
+        """Return keys and counts of a packed context in its level."""
+        level = self.levels[depth]
+        first = context << self.stream.target_bits
+        last = first | (1 << self.stream.target_bits) - 1
+        start = int(level.keys.searchsorted(np.uint64(first)))
+        keys: list[int] = level.keys[start : start + _FEW_ROWS].tolist()
+        if len(keys) == _FEW_ROWS and keys[-1] <= last:
+            stop = int(level.keys.searchsorted(np.uint64(last), side="right"))
+            keys = level.keys[start:stop].tolist()
+        else:
+            del keys[bisect_right(keys, last) :]
+        return keys, level.counts[start : start + len(keys)].tolist()
 
     def probabilities(
         self,
@@ -298,8 +336,8 @@ class Model:
     def counts(self, stream: Stream) -> Iterator[Rows]:
         """Return a stream's exact counts in blocks, which is what merges."""
         level = self.stream(stream.name).levels[stream.depth]
-        for start in range(0, len(level.keys), _CACHED_BLOCK_ROWS):
-            block = slice(start, start + _CACHED_BLOCK_ROWS)
+        for start in range(0, len(level.keys), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
             yield np.asarray(level.keys[block]), level.counts[block].astype(np.uint64)
 
     def knows_bars(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -323,15 +361,34 @@ def open_model(folder: Path) -> Model:
     """
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        version = description["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if description["format"] != FORMAT:
+            raise GrooveError(
+                f"{folder}: a model of format {description['format']}; this program reads {FORMAT}"
+            )
+        _check_description(description)
+        return Model(folder, description)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OptionsError) as error:
         raise GrooveError(
-            f"{folder}: no readable groove model ({error}); give the folder that "
-            "`workbench groove train` or `merge` wrote"
+            f"{folder}: no readable groove model ({type(error).__name__}: {error}); give the "
+            "folder that `workbench groove train` or `merge` wrote"
         ) from error
-    if version != FORMAT:
-        raise GrooveError(f"{folder}: a model of format {version}; this program reads {FORMAT}")
-    return Model(folder, description)
+
+
+def _check_description(description: Mapping[str, Any]) -> None:
+    """Raise what a look-up would raise later where a description is incomplete or untrue."""
+    TrainOptions(**description["counting"])
+    int(description["min_count"])
+    for kind, values in description["labels"].items():
+        if not isinstance(values, list):
+            raise TypeError(f"labels of {kind} are no list")
+    for stream in description_streams(description):
+        levels = description["streams"][stream.name]["levels"]
+        if len(levels) != stream.depth - stream.lowest + 1:
+            raise ValueError(f"{stream.name} has {len(levels)} levels")
+        for level in levels:
+            numbers = (level["start"], level["rows"], level["concentration"], *level["discounts"])
+            if len(numbers) != 6 or not all(number >= 0 for number in numbers):
+                raise ValueError(f"{stream.name} has a level of {numbers}")
 
 
 def description_streams(description: Mapping[str, Any]) -> tuple[Stream, ...]:
@@ -388,7 +445,17 @@ def write_model(
     return Model(folder, whole)
 
 
-def _described(level: Any) -> dict[str, Any]:
+def _level_rows(level: Mapping[str, Any], keys: NDArray[Any], counts: NDArray[Any]) -> LevelRows:
+    rows = slice(level["start"], level["start"] + level["rows"])
+    return LevelRows(
+        keys=keys[rows],
+        counts=counts[rows],
+        discounts=tuple(level["discounts"]),
+        concentration=level["concentration"],
+    )
+
+
+def _described(level: Level) -> dict[str, Any]:
     return {
         "start": level.start,
         "rows": level.rows,

@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.errors import GrooveError
 from workbench.groove.adaptive import EVENT_LEVELS, STEP_LEVELS, adapted
 from workbench.groove.counting import (
     MIDI_SUFFIXES,
@@ -64,7 +64,8 @@ class Score:
         constant_velocity_mae: Error of the corpus's median velocity.
         polyphony: Share of sounding steps with two or more classes.
         near_copies: Share of bars with a hit that are within one hit of a training bar.
-        styles: By style, its bars, bits_per_bar and bits_per_event.
+        styles: By style, its events, bars, bits_per_event and bits_per_bar, which is None where
+            it has no bar in 4/4.
     """
 
     files: int
@@ -83,7 +84,7 @@ class Score:
     constant_velocity_mae: float
     polyphony: float
     near_copies: float
-    styles: dict[str, dict[str, float]]
+    styles: dict[str, dict[str, float | None]]
 
 
 @dataclass(slots=True)
@@ -121,6 +122,9 @@ def score_files(model: Model, corpus: Path, labels: Path | None = None) -> Score
             sums.skipped[skip.reason] += 1
         if found.grids:
             _add(sums, model, batch, found)
+    if not sums.of["files"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(sums.skipped.items()))
+        raise GrooveError(f"{corpus}: none of {len(files)} files could be scored: {reasons}")
     return _score(sums)
 
 
@@ -275,8 +279,11 @@ def _score(sums: _Sums) -> Score:
     )
 
 
-def _style_row(values: dict[str, float]) -> dict[str, float]:
-    row: dict[str, Any] = {"events": int(values["events"]), "bars": int(values["bars"])}
-    row["bits_per_event"] = values["event_bits"] / max(values["events"], 1)
-    row["bits_per_bar"] = values["bar_bits"] / values["bars"] if values["bars"] else None
-    return row
+def _style_row(values: dict[str, float]) -> dict[str, float | None]:
+    events, bars = int(values["events"]), int(values["bars"])
+    return {
+        "events": events,
+        "bars": bars,
+        "bits_per_event": values["event_bits"] / events,
+        "bits_per_bar": values["bar_bits"] / bars if bars else None,
+    }

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from workbench.groove.grid import Grid
 
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint64]
+IntOrInts = TypeVar("IntOrInts", int, Ints)
 
 MASK_BITS = CLASS_COUNT
 NO_MASK = (1 << MASK_BITS) - 1
@@ -90,7 +91,8 @@ class Stream:
         names = self.fields[: self.depth if level is None else level]
         keys = np.zeros(len(columns["target"]), np.uint64)
         for name, bits in names:
-            keys = (keys << np.uint64(bits)) | columns[name].astype(np.uint64)
+            keys <<= np.uint64(bits)
+            keys |= columns[name].view(np.uint64)  # no column is negative
         return keys
 
     def keys(self, columns: Mapping[str, Ints]) -> Keys:
@@ -203,6 +205,7 @@ def columns_of(
     coarse: bool = False,
     onset_order: str = "played",
     part: str = "drums",
+    looks_back: int = 4,
 ) -> Columns:
     """Return the columns of some performances.
 
@@ -213,6 +216,7 @@ def columns_of(
         coarse: Whether events know the beat instead of the step.
         onset_order: `played`, or `sorted` by step and pitch.
         part: Which notes count; only those of `drums` are of a class.
+        looks_back: Steps and notes ago that have a column; a piece's own counts need 4.
     """
     bars = _Bars.of(grids)
     note_file = np.repeat(np.arange(len(grids)), [len(g.pitch) for g in grids])
@@ -224,7 +228,7 @@ def columns_of(
     offset = np.concatenate([g.offset for g in grids])
     drum = CLASS_OF_PITCH[pitch] if part == "drums" else np.full(len(pitch), NO_CLASS)
     mask = masks_of(at, drum, bars.total)
-    steps = _step_columns(mask, bars)
+    steps = _step_columns(mask, bars, looks_back)
     step_file = bars.file[bars.of_step]
     for kind, numbers in labels.items():
         steps[kind] = numbers[step_file]
@@ -240,7 +244,7 @@ def columns_of(
         near=near_codes(mask, step_file, at, drum),
         file=note_file,
     )
-    notes |= {f"note_{k}": _lagged(token, note_file, k, NO_TOKEN) for k in range(1, 5)}
+    notes |= {f"note_{k}": _lagged(token, note_file, k, NO_TOKEN) for k in range(1, looks_back + 1)}
     notes |= {"target_events": token, "place": steps["place"][at], "beat": steps["beat"][at]}
     return Columns(
         notes=notes,
@@ -278,6 +282,15 @@ def beat_codes(step: Ints, beat_steps: Ints, bar_steps: Ints) -> Ints:
     return np.where(beats <= 7, beats * (beats - 1) // 2 + beat, _MANY_BEATS + beat % 4)
 
 
+def steps_in_metre(place: Ints, beat: Ints, beats: int, is_compound: int, resolution: int) -> Ints:
+    """Return the step in a bar of some beats that codes of place and beat stand for, else -1."""
+    beat_steps = resolution * (3 if is_compound else 2) // 2
+    in_bar = beat - beats * (beats - 1) // 2
+    in_beat = place - (resolution if is_compound else 0)
+    fits = (in_bar >= 0) & (in_bar < beats) & (in_beat >= 0) & (in_beat < beat_steps)
+    return np.where(fits, in_bar * beat_steps + in_beat, -1)
+
+
 def velocity_codes(velocity: Ints) -> Ints:
     """Return the bins of velocities: 0..63."""
     return velocity >> 1
@@ -298,12 +311,12 @@ def offset_of(code: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float
     return (code - OFFSET_CELLS // 2) / OFFSET_CELLS
 
 
-def velocity_eighths(code: Ints) -> Ints:
+def velocity_eighths(code: IntOrInts) -> IntOrInts:
     """Return which eighth of the range a velocity's bin is in: 0..7."""
     return code >> 3
 
 
-def offset_eighths(code: Ints) -> Ints:
+def offset_eighths(code: IntOrInts) -> IntOrInts:
     """Return the eighth of a step that an offset's bin is nearest below: 0..8."""
     return code >> 2
 
@@ -404,22 +417,29 @@ class _Bars:
         return np.where(is_there, mask[at], NO_MASK)
 
 
-def _step_columns(mask: Ints, bars: _Bars) -> dict[str, Ints]:
+def _step_columns(mask: Ints, bars: _Bars, looks_back: int) -> dict[str, Ints]:
     file = bars.file[bars.of_step]
-    beat_steps = bars.beat_steps[bars.of_step]
-    bar_steps = bars.steps[bars.of_step]
+    place, beat = _codes(bars)
     return {
-        "place": place_codes(bars.step_in_bar, beat_steps, bars.resolution),
-        "beat": beat_codes(bars.step_in_bar, beat_steps, bar_steps),
+        "place": place,
+        "beat": beat,
         "bar_1": bars.bars_ago(mask, 1),
         "bar_2": bars.bars_ago(mask, 2),
         "bar_4": bars.bars_ago(mask, 4),
-        "step_1": _lagged(mask, file, 1, NO_MASK),
-        "step_2": _lagged(mask, file, 2, NO_MASK),
-        "step_3": _lagged(mask, file, 3, NO_MASK),
-        "step_4": _lagged(mask, file, 4, NO_MASK),
         "target_steps": mask,
-    }
+    } | {f"step_{k}": _lagged(mask, file, k, NO_MASK) for k in range(1, looks_back + 1)}
+
+
+def _codes(bars: _Bars) -> tuple[Ints, Ints]:
+    """Return the codes of place and beat of every step, looked up in one table a metre."""
+    metres, metre = np.unique(
+        np.stack((bars.steps, bars.beat_steps), axis=1), axis=0, return_inverse=True
+    )
+    bar_steps, beat_steps = metres[:, :1], metres[:, 1:]
+    step = np.arange(int(bars.steps.max()))
+    row = metre.reshape(-1)[bars.of_step] * len(step) + bars.step_in_bar
+    place = place_codes(step, beat_steps, bars.resolution).ravel()
+    return place[row], beat_codes(step, beat_steps, bar_steps).ravel()[row]
 
 
 def _residual_columns(

@@ -8,8 +8,10 @@ stands, and ends in the same bytes as a run that was never interrupted.
 import dataclasses
 import gc
 import logging
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,26 +20,37 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from workbench.caching.files import refuse_other, sweep
 from workbench.caching.fingerprint import fingerprint
-from workbench.errors import GrooveError
+from workbench.errors import GrooveError, StreamingError
 from workbench.groove.counting import Batch, BatchCounts, count_batch
+from workbench.groove.files import midi_files
 from workbench.groove.grid import Skip, best_resolution
 from workbench.groove.labels import Labels, read_labels
-from workbench.groove.model import Model, write_model
+from workbench.groove.model import DESCRIPTION, Model, write_model
 from workbench.groove.options import TrainOptions
 from workbench.groove.score import score_files
 from workbench.music.midi import Midi, read_midi_file
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.filelist import FileList, first_occurrences
-from workbench.streaming.tally import TallyStore
+from workbench.streaming.tally import TallyStore, keys_within
 from workbench.streaming.workers import map_ordered
 
 logger = logging.getLogger(__name__)
 
 BATCH_FILES = 256
-BATCH_BYTES = 8_000_000
+BATCH_BYTES = 2_000_000  # of MIDI; counting takes about 26 times that in RAM
+_BYTES_AN_NGRAM = 6  # of MIDI, for each distinct n-gram of a batch; both of the Groove MIDI Dataset
 _SAMPLED_FOR_RESOLUTION = 64
-_FILTERS = ("duplicate", "section", "few_bytes", "few_notes", "few_bars", "tempo")
+_FILTERS = (
+    "duplicate",
+    "section",
+    "few_bytes",
+    "many_bytes",
+    "few_notes",
+    "few_bars",
+    "tempo",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +78,16 @@ class Corpus:
         return len(range(options.shard_index, len(self.files), options.num_shards))
 
     def batches(self, position: int) -> Iterator[Batch]:
-        """Give this shard's files from a position on, cut by number and by bytes."""
-        most = min(x for x in (BATCH_FILES, *self._stops()) if x)
+        """Give this shard's files from a position on, cut by number and bytes and where due."""
+        o = self.options
+        dues = [n for n in (o.save_every, o.gc_every, o.log_every, o.validate_every) if n]
+        most_bytes = self._most_bytes()
         places: list[int] = []
         waiting_bytes = 0
         for place in range(position, self.shard_files):
             size = max(int(self.files.sizes[self._index(place)]), 0)
-            if places and (len(places) == most or waiting_bytes + size > BATCH_BYTES):
+            is_full = len(places) == BATCH_FILES or waiting_bytes + size > most_bytes
+            if places and (is_full or any(place % due == 0 for due in dues)):
                 yield self._batch(places)
                 places, waiting_bytes = [], 0
             places.append(place)
@@ -79,10 +95,12 @@ class Corpus:
         if places:
             yield self._batch(places)
 
-    def _stops(self) -> tuple[int, ...]:
-        """Return the numbers of files after which something is due."""
-        o = self.options
-        return o.save_every, o.gc_every, o.log_every, o.validate_every
+    def _most_bytes(self) -> int:
+        """Return how large batches may be, so that neither budget nor flushes wait for long."""
+        ngrams = keys_within(self.options.ram_budget_mb << 20)
+        if self.options.flush_every:
+            ngrams = min(ngrams, self.options.flush_every)
+        return min(BATCH_BYTES, _BYTES_AN_NGRAM * ngrams)
 
     def _index(self, place: int) -> int:
         return place * self.options.num_shards + self.options.shard_index
@@ -96,7 +114,7 @@ class Corpus:
             root=self.files.root,
             sizes=tuple(int(self.files.sizes[index]) for index in indices),
             is_first=tuple(bool(self.is_first[index]) for index in indices),
-            labels=self.labels,
+            labels=self.labels.of(self.files.name(index) for index in indices),
             options=self.options,
         )
 
@@ -157,22 +175,31 @@ def train(files: FileList, output: Path, options: TrainOptions, show: Show = sil
         show: Told about the progress.
 
     Raises:
-        GrooveError: The store is of another list, other options, or another shard; or a file
-            cannot be read and `fail_fast` is set.
-        StreamingError: The store cannot be read or written.
-        CachingError: The model cannot be written.
+        GrooveError: The store is of another list, other options, or another shard; a file
+            cannot be read and `fail_fast` is set; or no file could be counted at all.
+        StreamingError: The store cannot be read or written, or there is no validation folder.
+        CachingError: The model cannot be written, or something else is at its place.
     """
     began = time.monotonic()
+    refuse_other(output, DESCRIPTION)
+    if options.validation is not None:
+        midi_files(options.validation)
     corpus = read_corpus(files, options, show)
     path = options.store_path(output)
     if options.resume_from is not None and not path.exists():
         raise GrooveError(f"{path}: no store to resume from; leave --resume-from out to begin")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StreamingError(f"{path.parent}: cannot be made ({error.strerror})") from error
     budget = options.ram_budget_mb << 20
     with TallyStore(path, budget_bytes=budget, block_rows=options.hash_buckets) as store:
+        sweep(output)  # the store is held: no other run writes this model
         tallied = _resumed(store, corpus)
         resumed_at = tallied.position
         _Counting(corpus, store, tallied, show, began).run()
+        if tallied.kept == 0 and options.num_shards == 1:
+            raise _nothing_counted(corpus, tallied, path)
         model = finish(corpus, store, tallied, output)
     if not options.keeps_store and tallied.stopped is None:
         path.unlink()
@@ -195,7 +222,7 @@ def read_corpus(files: FileList, options: TrainOptions, show: Show = silent) -> 
         raise GrooveError(f"{files[0]}: no such file, nor any other of the list's {len(files)}")
     labels = read_labels(options.labels)
     if options.resolution == 0:
-        options = dataclasses.replace(options, resolution=_chosen_resolution(files))
+        options = dataclasses.replace(options, resolution=_chosen_resolution(files, options))
     digests = None
     is_first = np.ones(len(files), bool)
     if options.dedup:
@@ -257,12 +284,8 @@ class _Counting:
         self.show = show
         self.began = began
         self.resumed_at = tallied.position
+        self.notes_before = tallied.notes
         self.journal: list[dict[str, Any]] = []
-        self.kept_at_commit = tallied.kept
-        self.due = {"log": _Due(self.options.log_every), "gc": _Due(self.options.gc_every)}
-        self.due["validate"] = _Due(self.options.validate_every)
-        for due in self.due.values():
-            due.since(tallied.position)
 
     def run(self) -> None:
         """Count what is left; the store is committed at the end."""
@@ -270,12 +293,13 @@ class _Counting:
         tallied.stopped = self._stop()
         if tallied.stopped is None:
             batches = self.corpus.batches(tallied.position)
-            for counts in _counted(batches, self.options.jobs):
-                self._take(self._within_limits(counts))
-                tallied.stopped = self._stop()
-                self._attend()
-                if tallied.stopped is not None:
-                    break
+            with closing(_counted(batches, self.options.jobs)) as counted:
+                for counts in counted:
+                    self._take(self._within_limits(counts))
+                    tallied.stopped = self._stop()
+                    self._attend()
+                    if tallied.stopped is not None:
+                        break
         self._commit()
         self._tell("counted")
 
@@ -326,39 +350,38 @@ class _Counting:
 
     def _attend(self) -> None:
         """Do what is due after a batch: commit, log, collect garbage, validate, show."""
-        options, position = self.options, self.tallied.position
-        is_saved = options.save_every and (
-            self.tallied.kept - self.kept_at_commit >= options.save_every
-        )
+        options = self.options
         is_flushed = options.flush_every and self.store.waiting_keys >= options.flush_every
-        if self.store.is_full or is_saved or is_flushed:
+        if self.store.is_full or is_flushed or self._is_due(options.save_every):
             self._commit()
-        if self.due["gc"].is_now(position):
+        if self._is_due(options.gc_every):
             gc.collect()
-        if self.due["validate"].is_now(position):
+        if self._is_due(options.validate_every):
             self._validate()
         self._tell("counting")
-        if self.due["log"].is_now(position):
+        if self._is_due(options.log_every):
             logger.info("%s", self._progress("counting").line())
+
+    def _is_due(self, every: int) -> bool:
+        """Whether what comes every so many files comes now; batches end where it does."""
+        return every > 0 and self.tallied.position % every == 0
 
     def _commit(self) -> None:
         state = {"identity": self.corpus.identity, **dataclasses.asdict(self.tallied)}
         self.store.commit(state, self.journal)
         self.journal.clear()
-        self.kept_at_commit = self.tallied.kept
 
     def _validate(self) -> None:
         """Score the counts so far on the validation folder."""
         assert self.options.validation is not None  # the options see to it
         self._commit()
-        folder = self.store.path.with_suffix(".so_far")
+        folder = self.store.path.with_name(f".{self.store.path.name}.so_far")
+        sweep(folder)
         model = finish(self.corpus, self.store, self.tallied, folder)
         score = score_files(model, self.options.validation)
         entry = {"files": self.tallied.kept, "bits_per_bar": score.bits_per_bar}
         self.tallied.history.append(entry)
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
 
     def _tell(self, stage: str) -> None:
         self.show(self._progress(stage))
@@ -368,7 +391,7 @@ class _Counting:
         seconds = time.monotonic() - self.began
         numbers: dict[str, float] = {
             "events": tallied.notes,
-            "events/s": round(tallied.notes / seconds) if seconds else 0,
+            "events/s": round((tallied.notes - self.notes_before) / seconds) if seconds else 0,
             "skipped": sum(tallied.skipped.values()),
         }
         if self.options.mem_stats:
@@ -378,7 +401,7 @@ class _Counting:
         return Progress(
             stage=stage,
             done=tallied.position,
-            total=self.corpus.shard_files,
+            total=self.corpus.shard_files if tallied.stopped is None else tallied.position,
             unit="files",
             seconds=seconds,
             fresh=tallied.position - self.resumed_at,
@@ -386,27 +409,11 @@ class _Counting:
         )
 
 
-class _Due:
-    """Whether another `every` files have passed."""
-
-    def __init__(self, every: int):
-        self.every = every
-        self.last = 0
-
-    def since(self, position: int) -> None:
-        self.last = position
-
-    def is_now(self, position: int) -> bool:
-        if not self.every or position - self.last < self.every:
-            return False
-        self.last = position
-        return True
-
-
-def _counted(batches: Iterable[Batch], jobs: int) -> Iterator[BatchCounts]:
+def _counted(batches: Iterable[Batch], jobs: int) -> Generator[BatchCounts, None, None]:
     if jobs == 1:
-        return map(count_batch, batches)
-    return map_ordered(count_batch, batches, engine="processes", workers=jobs)
+        yield from map(count_batch, batches)
+    else:
+        yield from map_ordered(count_batch, batches, engine="processes", workers=jobs)
 
 
 def _resumed(store: TallyStore, corpus: Corpus) -> Tallied:
@@ -414,17 +421,25 @@ def _resumed(store: TallyStore, corpus: Corpus) -> Tallied:
     if store.state is None:
         return Tallied()
     state = dict(store.state)
-    found = state.pop("identity")
-    for what, cure in (
-        ("list", "the list of files has changed in names, order or contents; restore it"),
-        ("counting", "it was counted with other options; give the same"),
-        ("labels", "the labels table has changed; restore it"),
-        ("num_shards", "it is of another number of shards; give the same"),
-        ("shard_index", "it is of another shard; give each shard its own output"),
-    ):
-        if found[what] != corpus.identity[what]:
-            told = f" ({_difference(found[what], corpus.identity[what])})"
-            raise GrooveError(f"{store.path}: {cure}{told}, or delete the store to start over")
+    found, given = state.pop("identity", {}), corpus.identity
+    if found.keys() != given.keys():
+        raise GrooveError(f"{store.path}: is no store of groove training; name another file")
+    troubles = {
+        "counting": "it was counted with other options; give the same",
+        "labels": "the labels table has changed; restore it",
+        "num_shards": "it is of another number of shards; give the same",
+        "shard_index": "it is of another shard; give each shard its own output",
+    }
+    if all(found["counting"][name] == given["counting"][name] for name in ("dedup", "max_bytes")):
+        # else contents were compared in another way, and the fingerprints say nothing
+        troubles["list"] = "the list of files has changed in names, order or contents; restore it"
+    told = [
+        f"{trouble} ({_difference(found[what], given[what])})"
+        for what, trouble in troubles.items()
+        if found[what] != given[what]
+    ]
+    if told:
+        raise GrooveError(f"{store.path}: {'; '.join(told)}, or delete the store to start over")
     tallied = Tallied(**state)
     logger.info("continuing at file %d of %d", tallied.position, corpus.shard_files)
     return tallied
@@ -439,11 +454,26 @@ def _difference(found: Any, given: Any) -> str:
     return f"it has {found}, given {given}"
 
 
-def _chosen_resolution(files: FileList) -> int:
+def _nothing_counted(corpus: Corpus, tallied: Tallied, store: Path) -> GrooveError:
+    """Return what is wrong with a corpus; a store that the user did not name goes."""
+    if not corpus.options.keeps_store:
+        store.unlink()
+    reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(tallied.skipped.items()))
+    return GrooveError(
+        f"{corpus.files[0]}: neither this nor any other of {len(corpus.files)} files could be "
+        f"counted ({reasons}); there is no model"
+    )
+
+
+def _chosen_resolution(files: FileList, options: TrainOptions) -> int:
     """Return the resolution of a list, from some of its files, the same in every shard."""
     step = max(len(files) // _SAMPLED_FOR_RESOLUTION, 1)
-    read = [read_midi_file(files[index]) for index in range(0, len(files), step)]
-    resolution = best_resolution([midi for midi in read if isinstance(midi, Midi)])
+    read = [
+        read_midi_file(files[index], max_bytes=options.max_bytes)
+        for index in range(0, len(files), step)
+    ]
+    performances = [midi for midi in read if isinstance(midi, Midi)]
+    resolution = best_resolution(performances, options.part)
     logger.info("resolution %d steps a quarter note", resolution)
     return resolution
 

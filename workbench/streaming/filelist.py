@@ -6,8 +6,10 @@ file's content too. Names are kept as one byte string, so that a list of 10 mill
 about as much RAM as its text. Units: sizes in bytes; a digest is 16 bytes of BLAKE2b.
 """
 
+import codecs
 import contextlib
 import hashlib
+import logging
 import os
 import stat
 import sys
@@ -18,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.errors import StreamingError
+
+logger = logging.getLogger(__name__)
 
 MISSING = -1  # the size of a file that cannot be read
 _DIGEST_BYTES = 16
@@ -115,22 +119,26 @@ def first_occurrences(digests: NDArray[np.void]) -> NDArray[np.bool_]:
 def listed(list_file: Path) -> FileList:
     """Return the files that a text file names, one a line; empty lines are passed over.
 
-    Relative names start from the list's own folder when its first file is there, else from the
-    current folder.
+    Relative names start from the list's own folder when any of its files is there, else from
+    the current folder.
 
     Raises:
         StreamingError: The list cannot be read, or names nothing.
     """
     try:
-        text = os.fsdecode(list_file.read_bytes())
+        content = list_file.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         what = "is a folder, give it as LOOP_DIR" if list_file.is_dir() else error.strerror
         raise StreamingError(f"{list_file}: no readable list of files ({what})") from error
-    names = [name for line in text.split("\n") if (name := line.rstrip("\r")).strip()]
+    if b"\0" in content:
+        raise StreamingError(f"{list_file}: is no text; give a list of paths, one a line")
+    lines = os.fsdecode(content).split("\n")
+    names = [name for line in lines if (name := line.rstrip("\r")).strip()]
     if not names:
         raise StreamingError(f"{list_file}: the list is empty; write one path a line")
     beside = list_file.resolve().parent
-    return FileList(beside if (beside / names[0]).exists() else Path.cwd(), names)
+    is_beside = any(_size(beside / name) != MISSING for name in names)
+    return FileList(beside if is_beside else Path.cwd(), names)
 
 
 def walked(folder: Path, suffixes: tuple[str, ...]) -> FileList:
@@ -138,7 +146,8 @@ def walked(folder: Path, suffixes: tuple[str, ...]) -> FileList:
 
     Args:
         folder: Where to look, at any depth; links to folders are not followed.
-        suffixes: Endings in lower case, as ".mid"; compared without case.
+        suffixes: Endings in lower case, as ".mid"; compared without case. A folder below that
+            cannot be opened is passed over, by name.
 
     Raises:
         StreamingError: The folder is none, or holds no such file.
@@ -147,13 +156,17 @@ def walked(folder: Path, suffixes: tuple[str, ...]) -> FileList:
         raise StreamingError(f"{folder}: is no folder; give a folder, or a list by --from-filelist")
     names = [
         Path(parent, name).relative_to(folder).as_posix()
-        for parent, _, files in os.walk(folder)
+        for parent, _, files in os.walk(folder, onerror=_passed_over)
         for name in files
         if name.lower().endswith(suffixes)
     ]
     if not names:
         raise StreamingError(f"{folder}: holds no file ending in {' or '.join(suffixes)}")
     return FileList(folder, sorted(names))
+
+
+def _passed_over(error: OSError) -> None:
+    logger.warning("skipped the folder %s: %s", error.filename, error.strerror)
 
 
 def _size(path: Path) -> int:

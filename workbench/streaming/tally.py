@@ -15,6 +15,7 @@ log-structured merge tree of O'Neil et al., 1996).
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,13 +34,18 @@ FAN_IN = 8
 BLOCK_ROWS = 1 << 16
 _BYTES_A_KEY = 16  # a key and its count, as they wait in RAM
 _SORT_SHARE = 0.4  # of the budget may wait; sorting it needs about as much again
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 0), json TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS block (
+_APPLICATION = 0x54616C79  # "Taly", by which a store is told from other SQLite files
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 0), json TEXT NOT NULL);
+CREATE TABLE journal (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
+CREATE TABLE block (
     tally TEXT NOT NULL, level INTEGER NOT NULL, run INTEGER NOT NULL, block INTEGER NOT NULL,
     keys BLOB NOT NULL, counts BLOB NOT NULL,
     PRIMARY KEY (tally, level, run, block)) WITHOUT ROWID;
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {FORMAT};
+COMMIT;
 """
 
 
@@ -53,6 +59,8 @@ def counted(keys: Keys, counts: Counts | None = None) -> Rows:
     if counts is None:
         distinct, times = np.unique(keys, return_counts=True)
         return distinct, times.astype(np.uint64)
+    if len(keys) == 0:
+        return keys, counts.astype(np.uint64)
     order = np.argsort(keys, kind="stable")
     return _summed(keys[order], counts[order])
 
@@ -83,6 +91,11 @@ def merged(runs: Iterable[Iterator[Rows]]) -> Iterator[Rows]:
         yield counted(np.concatenate(keys), np.concatenate(counts))
 
 
+def keys_within(budget_bytes: int) -> int:
+    """Return how many keys may wait in a RAM budget, so that there is room to sort them."""
+    return int(budget_bytes * _SORT_SHARE / _BYTES_A_KEY)
+
+
 class TallyStore:
     """Tallies by name, and the state of the reader that fills them, in one SQLite file.
 
@@ -111,22 +124,17 @@ class TallyStore:
             is_durable: Whether commits are synced, which scratch stores need not.
 
         Raises:
-            StreamingError: The file is no such store, or it is in use.
+            StreamingError: The file is no such store, damaged or in use, or cannot be made.
         """
         self.path = path
         self.budget_bytes = budget_bytes
         self.block_rows = block_rows
         self._waiting: dict[str, list[Rows]] = {}
         self._waiting_keys = 0
-        try:
+        with self._told():
             self._database = _opened(path, is_durable)
             row = self._database.execute("SELECT json FROM state").fetchone()
-        except sqlite3.Error as error:
-            cure = "wait for the other process" if "locked" in str(error) else "delete it"
-            raise StreamingError(
-                f"{path}: no usable store of counts ({error}); {cure} and start again"
-            ) from error
-        self.state: dict[str, Any] | None = json.loads(row[0]) if row else None
+            self.state: dict[str, Any] | None = json.loads(row[0]) if row else None
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -149,7 +157,7 @@ class TallyStore:
     @property
     def is_full(self) -> bool:
         """Whether the budget is reached, so that a commit is due."""
-        return self._waiting_keys * _BYTES_A_KEY > self.budget_bytes * _SORT_SHARE
+        return self._waiting_keys > keys_within(self.budget_bytes)
 
     def add(self, tally: str, rows: Rows) -> None:
         """Count some rows in a tally; they wait in RAM until the next commit."""
@@ -165,7 +173,8 @@ class TallyStore:
             journal: Entries that are appended to the journal.
 
         Raises:
-            StreamingError: The store cannot be written; it stays as it was.
+            StreamingError: The store cannot be written; the file stays as it was, and what
+                waits goes on waiting.
         """
         try:
             with self._database:
@@ -179,7 +188,7 @@ class TallyStore:
         except sqlite3.Error as error:
             raise StreamingError(
                 f"{self.path}: the counts could not be written ({error}); what was committed "
-                "before is intact, make room and run the same command again"
+                f"before is intact; {_cure(error)}"
             ) from error
         self._waiting.clear()
         self._waiting_keys = 0
@@ -187,13 +196,15 @@ class TallyStore:
 
     def journal(self) -> Iterator[dict[str, Any]]:
         """Return the committed journal, oldest entry first."""
-        for (text,) in self._database.execute("SELECT json FROM journal ORDER BY id"):
-            yield json.loads(text)
+        with self._told():
+            for (text,) in self._database.execute("SELECT json FROM journal ORDER BY id"):
+                yield json.loads(text)
 
     def tallies(self) -> list[str]:
         """Return the names of all committed tallies, sorted."""
-        rows = self._database.execute("SELECT DISTINCT tally FROM block ORDER BY tally")
-        return [name for (name,) in rows]
+        with self._told():
+            rows = self._database.execute("SELECT DISTINCT tally FROM block ORDER BY tally")
+            return [name for (name,) in rows]
 
     def rows(self, tally: str) -> Iterator[Rows]:
         """Return the committed rows of a tally: blocks with rising keys, all runs merged."""
@@ -201,16 +212,29 @@ class TallyStore:
 
     def blocks(self, tally: str) -> int:
         """Return how many blocks a tally has in the file."""
-        found = self._database.execute("SELECT count(*) FROM block WHERE tally = ?", (tally,))
-        return int(found.fetchone()[0])
+        query = "SELECT count(*) FROM block WHERE tally = ?"
+        with self._told():
+            return int(self._database.execute(query, (tally,)).fetchone()[0])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what is wrong with the file in this room's words."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:
+            raise StreamingError(
+                f"{self.path}: no usable store of counts ({error}); {_cure(error)}"
+            ) from error
 
     def _spill(self, tally: str) -> None:
         waiting = self._waiting[tally]
-        keys = np.concatenate([keys for keys, _ in waiting])
-        counts = np.concatenate([counts for _, counts in waiting])
+        keys, counts = _joined(waiting)
         waiting.clear()
-        self._write(tally, 0, iter([counted(keys, counts)]))
+        rows = counted(keys, counts)
+        waiting.append(rows)  # until the transaction is through
+        self._waiting_keys += len(rows[0]) - len(keys)
         del keys, counts
+        self._write(tally, 0, iter([rows]))
         level = 0
         while len(full := self._runs(tally, level)) >= FAN_IN:
             self._write(tally, level + 1, merged(self._run(tally, *run) for run in full))
@@ -232,32 +256,77 @@ class TallyStore:
 
     def _runs(self, tally: str, level: int | None = None) -> list[tuple[int, int]]:
         query = "SELECT DISTINCT level, run FROM block WHERE tally = ? AND level = ifnull(?, level)"
-        return list(self._database.execute(query + " ORDER BY level, run", (tally, level)))
+        with self._told():
+            return list(self._database.execute(query + " ORDER BY level, run", (tally, level)))
 
     def _run(self, tally: str, level: int, run: int) -> Iterator[Rows]:
         number = 0
+        while (block := self._block(tally, level, run, number)) is not None:
+            yield block
+            number += 1
+
+    def _block(self, *place: str | int) -> Rows | None:
         query = "SELECT keys, counts FROM block WHERE (tally, level, run, block) = (?, ?, ?, ?)"
-        while row := self._database.execute(query, (tally, level, run, number)).fetchone():
+        with self._told():
+            row = self._database.execute(query, place).fetchone()
+            if row is None:
+                return None
             keys = np.frombuffer(row[0], "<u8")
             width = "<u4" if len(row[1]) == 4 * len(keys) else "<u8"
-            yield keys, np.frombuffer(row[1], width).astype(np.uint64)
-            number += 1
+            return keys, np.frombuffer(row[1], width).astype(np.uint64)
 
 
 def _opened(path: Path, is_durable: bool) -> sqlite3.Connection:
     """Return the database with its tables, for one writer that commits by hand."""
     database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second trainer is refused at once
-    database.execute("BEGIN IMMEDIATE")
-    database.execute("COMMIT")
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, FORMAT):
-        raise sqlite3.DatabaseError(f"format {version}, this program reads format {FORMAT}")
-    database.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
-    database.execute("PRAGMA cache_size = -4096")  # 4 MB: blocks are read once, in order
-    if version == 0:
-        database.executescript(_SCHEMA + f"PRAGMA user_version = {FORMAT};")
+    try:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second trainer is refused at once
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("COMMIT")
+        is_new = _refuse_foreign(database)
+        database.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
+        database.execute("PRAGMA cache_size = -4096")  # 4 MB: blocks are read once, in order
+        if is_new:
+            database.executescript(_SCHEMA)
+    except BaseException:
+        database.close()
+        raise
     return database
+
+
+def _refuse_foreign(database: sqlite3.Connection) -> bool:
+    """Return whether a database is empty yet.
+
+    Raises:
+        sqlite3.DatabaseError: It is another program's, or of another format.
+    """
+    application, version, tables = (
+        database.execute(query).fetchone()[0]
+        for query in (
+            "PRAGMA application_id",
+            "PRAGMA user_version",
+            "SELECT count(*) FROM sqlite_master",
+        )
+    )
+    if application == version == tables == 0:
+        return True
+    if application != _APPLICATION:
+        raise sqlite3.DatabaseError("a database of another program")
+    if version != FORMAT:
+        raise sqlite3.DatabaseError(f"format {version}, this program reads format {FORMAT}")
+    return False
+
+
+def _cure(error: Exception) -> str:
+    """Return what to do about an error of SQLite."""
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "another process uses it: wait for that, or name another file"
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            return "make room and run the same command again"
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return "name a file in a folder that can be written"
+    return "name another file, or delete this one and start over"
 
 
 def _summed(keys: Keys, counts: Counts) -> Rows:
@@ -267,7 +336,24 @@ def _summed(keys: Keys, counts: Counts) -> Rows:
 
 
 def _cut(rows: Iterator[Rows], size: int) -> Iterator[Rows]:
-    """Give the same rows in blocks of at most `size`."""
+    """Give the same rows in blocks of `size`, the last one of what is left."""
+    waiting: list[Rows] = []
+    room = size
     for keys, counts in rows:
-        for start in range(0, len(keys), size):
-            yield keys[start : start + size], counts[start : start + size]
+        start = 0
+        while len(keys) - start >= room:
+            waiting.append((keys[start : start + room], counts[start : start + room]))
+            yield _joined(waiting)
+            waiting, start, room = [], start + room, size
+        if start < len(keys):
+            waiting.append((keys[start:], counts[start:]))
+            room -= len(keys) - start
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(blocks: list[Rows]) -> Rows:
+    return (
+        np.concatenate([keys for keys, _ in blocks]),
+        np.concatenate([counts for _, counts in blocks]),
+    )
