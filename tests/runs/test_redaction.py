@@ -42,24 +42,24 @@ def test_a_secret_appears_in_no_spelling(secret, spelling, before, after) -> Non
 @settings(deadline=None)
 @given(st.text(alphabet="abc /.~\n", max_size=40))
 def test_a_text_without_secrets_and_places_stays_as_it_is(text: str) -> None:
-    assert Redaction(secrets=("hunter2hunter2",), places=(("/work/x", "HERE"),)).text(text) == text
+    assert Redaction(secrets=("hunter2hunter2",), places=(("/data/x", "HERE"),)).text(text) == text
 
 
 def test_places_give_way_longest_first_and_only_as_whole_names() -> None:
     redaction = Redaction(
         places=(
-            ("/root", "~"),
-            ("/root/house", "PROJECT"),
-            ("/root/house/outputs/.x.part/", ""),
-            ("/root/house/outputs/.x.part", "."),
+            ("/srv", "~"),
+            ("/srv/house", "PROJECT"),
+            ("/srv/house/outputs/.x.part/", ""),
+            ("/srv/house/outputs/.x.part", "."),
         )
     )
     found = redaction.text(
-        "/root/house/outputs/.x.part/a.mid /root/house/outputs/.x.part /root/house/b /root/c\n"
-        "/rootless /mnt/root/d '/root' file:///root/e \x1b[32m/root/f\x1b[0m"
+        "/srv/house/outputs/.x.part/a.mid /srv/house/outputs/.x.part /srv/house/b /srv/c\n"
+        "/srvless /mnt/srv/d '/srv' file:///srv/e \x1b[32m/srv/f\x1b[0m"
     )
     assert found == (
-        "a.mid . PROJECT/b ~/c\n/rootless /mnt/root/d '~' file://~/e \x1b[32m~/f\x1b[0m"
+        "a.mid . PROJECT/b ~/c\n/srvless /mnt/srv/d '~' file://~/e \x1b[32m~/f\x1b[0m"
     )
 
 
@@ -80,8 +80,8 @@ def test_only_values_under_a_secrets_name_are_taken_from_the_environment() -> No
         "DB_PASSWORD": "abcdefgh4",
         "KAGGLE_KEY": "abcdefgh5",
         "TOKENIZERS_PARALLELISM": "abcdefgh6",
-        "HF_TOKEN_PATH": "/root/.cache/huggingface/token",
-        "HOME": "/root/home",
+        "HF_TOKEN_PATH": "/srv/.cache/huggingface/token",
+        "HOME": "/srv/home",
         "SHORT_TOKEN": "1",
     }
     assert environment_secrets(environ) == tuple(f"abcdefgh{n}" for n in range(1, 6))
@@ -121,7 +121,7 @@ def test_a_form_is_looked_for_in_text_files_and_links_are_not_followed(tmp_path:
     "text",
     [
         "/home/zoe/midi",
-        "in '/root/x'",
+        "in '/srv/x'",
         "/tmp/tmpabc",
         "(/Users/zoe/a)",
         "C:\\Users\\zoe",
@@ -138,7 +138,7 @@ def test_a_path_of_this_computer_is_found(text: str) -> None:
         "https://x.org/home/a",
         "notes/tmp/x",
         "/usr/share/sounds",
-        "/rootless/a",
+        "/srvless/a",
         "/own/places",
         "~/a",
     ],
