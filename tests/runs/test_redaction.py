@@ -121,7 +121,7 @@ def test_a_form_is_looked_for_in_text_files_and_links_are_not_followed(tmp_path:
     "text",
     [
         "/home/zoe/midi",
-        "in '/srv/x'",
+        "in '/var/folders/x'",
         "/tmp/tmpabc",
         "(/Users/zoe/a)",
         "C:\\Users\\zoe",
