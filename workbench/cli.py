@@ -1,5 +1,6 @@
 """The command line: one line a subcommand, flags derived from the rooms' Options."""
 
+import io
 import logging
 import sys
 from typing import Annotated
@@ -18,7 +19,9 @@ app = cyclopts.App(
     name="workbench",
     version=__version__,
     help="A research workbench for rhythm and sound. Every command takes --json.",
+    suppress_keyboard_interrupt=False,  # `run` tells what an interruption leaves
 )
+app.meta.suppress_keyboard_interrupt = False
 groove = cyclopts.App(name="groove", help="Train drum-groove models, draw new grooves from them.")
 _GROOVE = {
     "train": "Count a corpus of MIDI files into a groove model.",
@@ -66,6 +69,8 @@ def launch(
 
 def main() -> None:
     """Run the command line of this process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     sys.exit(run(sys.argv[1:]))
 

@@ -172,12 +172,10 @@ def test_a_note_knows_its_neighbours_in_its_class(grid) -> None:
 
 
 def test_neighbours_in_another_performance_are_silent() -> None:
-    mask = np.array([1, 1, 1, 1])
-    alone = near_codes(mask, np.array([0, 0, 1, 1]), np.arange(4), np.zeros(4, np.int64))
-    assert alone.tolist() == [4, 8, 4, 8]
-    assert near_codes(mask, np.zeros(4, np.int64), np.arange(4), np.zeros(4, np.int64)).tolist() == [
-        4 + 1, 8 + 4 + 1, 8 + 4 + 2, 8 + 2,
-    ]  # fmt: skip
+    mask, at, drum = np.ones(4, np.int64), np.arange(4), np.zeros(4, np.int64)
+    assert near_codes(mask, np.array([0, 0, 1, 1]), at, drum).tolist() == [4, 8, 4, 8]
+    together = [4 + 1, 8 + 4 + 1, 8 + 4 + 2, 8 + 2]
+    assert near_codes(mask, np.zeros(4, np.int64), at, drum).tolist() == together
 
 
 @pytest.mark.parametrize("resolution", [2, 3, 4, 6, 8, 12])
@@ -213,7 +211,7 @@ def test_velocities_and_offsets_come_back_from_their_bins() -> None:
 @settings(deadline=None, max_examples=40)
 def test_the_neighbours_of_a_bar_are_all_bars_one_hit_away(bars) -> None:
     starts = np.concatenate(([0], np.cumsum([len(bar) for bar in bars])))
-    found = list(bar_neighbours(np.array(sum(bars, [])), starts))
+    found = list(bar_neighbours(np.concatenate(bars), starts))
     expected = []
     for bar in bars:
         if not any(bar):

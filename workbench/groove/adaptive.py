@@ -115,7 +115,7 @@ class PieceCounts:
                 if target in index_of_target:  # a prime may hold what the corpus never does
                     added.append((index_of_target[target], (count - level.discount) * share))
             kept = share * (level.concentration + level.discount * len(own))
-        if not added:
+        if kept == 1.0:
             return seen
         seen = seen * kept
         for place, mass in added:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.groove.drums import NO_CLASS, classes_named
+from workbench.groove.drums import CLASS_OF_PITCH, NO_CLASS, classes_named
 from workbench.groove.frame import Frame
 from workbench.groove.model import Model, StreamModel
 from workbench.groove.options import SampleOptions
@@ -61,13 +61,16 @@ def drawn_pitches(
     """
     stream = model.stream("pitch")
     metre = frame.metre
+    sums_in: dict[tuple[int, ...], list[float]] = {}
     pitches: list[int] = []
     at, drum = np.nonzero(masks[:, None] >> np.arange(NO_CLASS) & 1)
     before = [NO_PITCH] * NO_CLASS
     columns = (at % metre.bar_steps, drum, generator.random(len(at)))
     for step, of_class, draw in zip(*(c.tolist() for c in columns), strict=True):
         context = (of_class, before[of_class], metre.place[step], metre.beat[step])
-        before[of_class] = _target(stream, context, draw)
+        if context not in sums_in:
+            sums_in[context] = _pitch_sums(stream, context)
+        before[of_class] = _target(stream.target_list, sums_in[context], draw)
         pitches.append(before[of_class])
     pitch = np.array(pitches, np.int64)
     return at, pitch[np.lexsort((pitch, at))]
@@ -150,8 +153,10 @@ def _drawn_codes(
     columns = (at % metre.bar_steps, pitch, near, drum, *draws)
     for step, note, close, of_class, *draw in zip(*(c.tolist() for c in columns), strict=True):
         on_grid = (note, close, metre.place[step], metre.beat[step])
-        velocity = _target(velocities, (*on_grid, velocity_before[of_class]), draw[0])
-        offset = _target(timing, (*on_grid, offset_before), draw[1])
+        louder = velocities.running_sums((*on_grid, velocity_before[of_class]))
+        later = timing.running_sums((*on_grid, offset_before))
+        velocity = _target(velocities.target_list, louder, draw[0])
+        offset = _target(timing.target_list, later, draw[1])
         velocity_before[of_class] = velocity_eighths(velocity)
         offset_before = offset_eighths(offset)
         velocity_codes.append(velocity)
@@ -159,8 +164,21 @@ def _drawn_codes(
     return np.array(velocity_codes, np.int64), np.array(offset_codes, np.int64)
 
 
-def _target(stream: StreamModel, context: tuple[int, ...], draw: float) -> int:
-    """Return the target that a draw, 0..1, falls on."""
-    sums = stream.running_sums(context)
+def _pitch_sums(stream: StreamModel, context: tuple[int, ...]) -> list[float]:
+    """Return the running sums of the pitches' probabilities, of those of the context's class.
+
+    Smoothing gives every pitch of the corpus some probability in every class.
+    """
+    is_of_class = CLASS_OF_PITCH[stream.targets] == context[0]
+    if not is_of_class.any():  # a locked class that the corpus never has; the prime says its pitch
+        is_of_class = ~is_of_class
+    weights = np.where(is_of_class, stream.distribution(context).seen, 0.0)
+    return list(np.cumsum(weights).tolist())
+
+
+def _target(targets: list[int], sums: list[float], draw: float) -> int:
+    """Return the target that a draw, 0..1, falls on by its running sum."""
     chosen = bisect_right(sums, draw * sums[-1])
-    return stream.target_list[min(chosen, len(sums) - 1)]
+    if chosen == len(sums):  # a draw may round up to the last sum
+        chosen = bisect_left(sums, sums[-1])
+    return targets[chosen]

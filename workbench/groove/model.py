@@ -465,4 +465,4 @@ def _described(level: Level) -> dict[str, Any]:
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry, sort_keys=True, ensure_ascii=False)
+    return json.dumps(entry, sort_keys=True)  # ASCII: a file's name need not be text

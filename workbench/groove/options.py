@@ -174,6 +174,8 @@ class SampleOptions:
         style: Style to condition on, or empty.
         drummer: Drummer to condition on, or empty.
         section: Section to condition on, as beat or fill, or empty.
+        lead_in: Bars drawn and left out before the first, since recordings begin sparsely; for
+            steps, and not after a prime [0..16].
         prime: MIDI file whose bars are continued.
         lock: Drum classes that repeat the prime as it is, as `kick,snare`.
         adapt: Let the piece's own bars so far weigh in, as real grooves repeat themselves.
@@ -194,6 +196,7 @@ class SampleOptions:
     style: str = ""
     drummer: str = ""
     section: str = ""
+    lead_in: int = 2
     prime: Path | None = None
     lock: str = ""
     adapt: bool = True

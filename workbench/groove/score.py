@@ -17,13 +17,8 @@ from numpy.typing import NDArray
 
 from workbench.errors import GrooveError
 from workbench.groove.adaptive import EVENT_LEVELS, STEP_LEVELS, adapted
-from workbench.groove.counting import (
-    MIDI_SUFFIXES,
-    Batch,
-    Performances,
-    labelled_columns,
-    read_performances,
-)
+from workbench.groove.counting import Batch, Performances, labelled_columns, read_performances
+from workbench.groove.files import midi_files
 from workbench.groove.grid import Grid
 from workbench.groove.labels import Labels, read_labels
 from workbench.groove.model import Model, StreamModel
@@ -36,7 +31,7 @@ from workbench.groove.streams import (
     offset_of,
     velocity_of,
 )
-from workbench.streaming.filelist import FileList, listed, walked
+from workbench.streaming.filelist import FileList
 
 Floats = NDArray[np.float64]
 
@@ -113,7 +108,7 @@ def score_files(model: Model, corpus: Path, labels: Path | None = None) -> Score
         StreamingError: There are no files.
         GrooveError: The labels table cannot be read, or no file could be scored.
     """
-    files = listed(corpus) if corpus.is_file() else walked(corpus, MIDI_SUFFIXES)
+    files = midi_files(corpus)
     table = read_labels(labels)
     sums = _Sums()
     for batch in _batches(files, table, model):

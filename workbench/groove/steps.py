@@ -36,8 +36,10 @@ def drawn_steps(
         for mask in frame.prime.masks.tolist():
             steps.take(steps.context(), mask)
     rules = _Rules(steps.stream.targets, options, frame)
+    lead_in = 0 if frame.prime is not None else options.lead_in * frame.metre.bar_steps
+    temperatures = frame.temperatures[:1] * lead_in + frame.temperatures
     masks: list[int] = []
-    for number, temperature in enumerate(frame.temperatures):
+    for number, temperature in enumerate(temperatures):
         context = steps.context()
         mask = rules.locked_at(number)
         usable = rules.usable(mask)
@@ -52,7 +54,7 @@ def drawn_steps(
             mask = steps.stream.target_list[chosen]
         steps.take(context, mask)
         masks.append(mask)
-    return np.array(masks, np.int64)
+    return np.array(masks[lead_in:], np.int64)
 
 
 class _StepModel:
