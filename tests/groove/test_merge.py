@@ -33,9 +33,9 @@ def test_shards_merged_in_two_orders_are_the_single_run(plain, corpus, tmp_path,
     assert names_in(tmp_path) == [*(shard.name for shard in shards), "whole"]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
-    number=st.integers(2, 12),
+    number=st.integers(2, 7),
     seeds=st.lists(st.integers(0, 4), min_size=1, max_size=9),
     data=st.data(),
 )

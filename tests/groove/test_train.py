@@ -238,7 +238,7 @@ def test_the_skipped_files_are_told_one_by_one_in_the_order_of_the_list(plain, c
         {"flush_every": 3000},
         {"save_every": 1},
         {"save_every": 7, "hash_buckets": 256},
-        {"log_every": 1, "gc_every": 2},
+        {"log_every": 1, "gc_every": 25},
         {"log_every": 0},
         {"mem_stats": True, "progress": True},
     ],

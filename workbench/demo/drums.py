@@ -521,9 +521,11 @@ def _rhythms(style: DrumStyle, generator: np.random.Generator) -> Sequence[tuple
 
 
 def _settled(levels: _Levels) -> _Levels:
-    """Return levels that one pair of hats and one snare drum can sound."""
+    """Return levels that one pair of hats, one snare drum and two hands can sound."""
     for stays, goes in ((_O, _H), (_O, _P), (_H, _P), (_S, _X)):
         levels[:, goes][levels[:, stays] > 0] = 0
+    hands = np.delete(levels, (_K, _P), axis=1)
+    levels[:, _H][(hands > 0).sum(axis=1) > 2] = 0
     return levels
 
 
