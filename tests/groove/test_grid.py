@@ -72,7 +72,7 @@ def metre_changes(draw):
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     metres=metre_changes(),
     ticks=st.sets(st.integers(0, 12_000), min_size=1, max_size=40),

@@ -252,7 +252,7 @@ def test_the_model_has_the_same_bytes_however_it_is_counted(plain, corpus, tmp_p
     assert found.files_read == len(corpus.paths)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     stops=st.lists(st.integers(1, 12), max_size=5),
     save_every=st.sampled_from([0, 1, 3]),

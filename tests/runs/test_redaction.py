@@ -58,9 +58,7 @@ def test_places_give_way_longest_first_and_only_as_whole_names() -> None:
         "/srv/house/outputs/.x.part/a.mid /srv/house/outputs/.x.part /srv/house/b /srv/c\n"
         "/srvless /mnt/srv/d '/srv' file:///srv/e \x1b[32m/srv/f\x1b[0m"
     )
-    assert found == (
-        "a.mid . PROJECT/b ~/c\n/srvless /mnt/srv/d '~' file://~/e \x1b[32m~/f\x1b[0m"
-    )
+    assert found == ("a.mid . PROJECT/b ~/c\n/srvless /mnt/srv/d '~' file://~/e \x1b[32m~/f\x1b[0m")
 
 
 def test_pictures_are_left_alone_and_drawings_are_not() -> None:
