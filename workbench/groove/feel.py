@@ -181,7 +181,6 @@ def _moves(midi: Midi, grid: Grid, feel: Feel, options: FeelOptions) -> _Moves:
     later = np.rint(options.timing * (wanted[:, 0] - grid.offset) * step_ticks).astype(np.int64)
     later = _on_their_steps(midi, grid, ticks, np.maximum(later, -ticks))
     louder = np.rint(options.velocity * (wanted[:, 1] - velocity)).astype(np.int64)
-    louder = np.clip(velocity + louder, 1, 127) - velocity
     keys = zip(ticks.tolist(), grid.pitch.tolist(), velocity.tolist(), strict=True)
     changes = zip(later.tolist(), louder.tolist(), strict=True)
     return {key: change for key, change in zip(keys, changes, strict=True) if any(change)}
@@ -219,7 +218,7 @@ def _rewritten(path: Path, moves: _Moves, *, only_drums: bool) -> bytes:
 
 
 def _move(track: mido.MidiTrack, moves: _Moves, *, only_drums: bool) -> None:
-    """Move the notes of a track, each with its end."""
+    """Move the notes of a track, each with its end; mido keeps the end of the track behind."""
     absolute: list[tuple[int, int, Any]] = []
     sounding: dict[tuple[int, int], list[int]] = defaultdict(list)
     tick = 0
@@ -238,8 +237,6 @@ def _move(track: mido.MidiTrack, moves: _Moves, *, only_drums: bool) -> None:
             elif sounding[voice]:
                 at = tick + sounding[voice].pop(0)
         absolute.append((at, order, kept))
-    end = max((at for at, _, _ in absolute), default=0)
-    absolute = [(end if m.type == "end_of_track" else at, o, m) for at, o, m in absolute]
     before = 0
     track.clear()
     for at, _, message in sorted(absolute, key=lambda item: item[:2]):
