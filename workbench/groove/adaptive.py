@@ -118,8 +118,9 @@ class PieceCounts:
         if kept == 1.0:
             return seen
         seen = seen * kept
+        cells: Any = seen.data  # single numbers are several times faster to change so
         for place, mass in added:
-            seen[place] += mass
+            cells[place] += mass
         return seen
 
     def add(self, context: Mapping[str, int], target: int) -> None:
