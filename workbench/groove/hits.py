@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def drawn_pitches(
     """
     stream = model.stream("pitch")
     metre = frame.metre
-    sums_in: dict[tuple[int, ...], list[float]] = {}
+    sums_in = _PITCH_SUMS.setdefault(stream, {})
     pitches: list[int] = []
     at, drum = np.nonzero(masks[:, None] >> np.arange(NO_CLASS) & 1)
     before = [NO_PITCH] * NO_CLASS
@@ -162,6 +163,12 @@ def _drawn_codes(
         velocity_codes.append(velocity)
         offset_codes.append(offset)
     return np.array(velocity_codes, np.int64), np.array(offset_codes, np.int64)
+
+
+# By a model's pitch stream, by context; a corpus has some hundreds of contexts
+_PITCH_SUMS: WeakKeyDictionary[StreamModel, dict[tuple[int, ...], list[float]]] = (
+    WeakKeyDictionary()
+)
 
 
 def _pitch_sums(stream: StreamModel, context: tuple[int, ...]) -> list[float]:
