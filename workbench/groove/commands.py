@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from workbench.caching.files import replacing
 from workbench.errors import OptionsError
 from workbench.groove import feel as feels
-from workbench.groove.counting import MIDI_SUFFIXES
+from workbench.groove.files import MIDI_SUFFIXES
 from workbench.groove.merge import merge as merged_model
 from workbench.groove.model import Model, open_model
 from workbench.groove.options import FeelOptions, SampleOptions, TrainOptions

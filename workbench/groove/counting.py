@@ -18,8 +18,6 @@ from workbench.groove.streams import LABEL_KINDS, Columns, columns_of, streams_o
 from workbench.music.midi import Refusal, read_midi_file
 from workbench.streaming.tally import Rows, counted
 
-MIDI_SUFFIXES = (".mid", ".midi", ".rmi")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:

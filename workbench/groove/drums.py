@@ -37,7 +37,6 @@ _PITCHES = {
     "crash": (49, 52, 55, 57),
     "ride": (51, 53, 56, 59),
 }
-USUAL_PITCH = (36, 38, 42, 46, 43, 47, 48, 49, 51)
 
 CLASS_OF_PITCH = np.full(128, NO_CLASS, np.int64)
 for _number, _name in enumerate(CLASSES):
