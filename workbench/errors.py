@@ -24,12 +24,36 @@ class StreamingError(WorkbenchError):
     """A list, a position, a store of counts or a worker that cannot go on."""
 
 
+class SourceError(StreamingError):
+    """A source of records that cannot be reached or read."""
+
+    exit_code = 4
+
+
+class AccessError(StreamingError):
+    """A place that wants a token, or another one."""
+
+    exit_code = 3
+
+
+class SinkError(StreamingError):
+    """A place that results go to and that did not take them."""
+
+    exit_code = 6
+
+
 class MusicError(WorkbenchError):
     """A MIDI or audio file that cannot be read or written."""
 
 
 class GrooveError(WorkbenchError):
     """A groove corpus, model or prime that cannot be used."""
+
+
+class SpeechError(WorkbenchError):
+    """Speech that cannot be cleaned, told apart or transcribed."""
+
+    exit_code = 5
 
 
 class RunsError(WorkbenchError):

@@ -1,0 +1,1 @@
+"""Speech from several datasets gathered into one published dataset, exactly once."""
