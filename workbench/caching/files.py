@@ -28,14 +28,27 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
-        _sync(scratch)
-        scratch.replace(path)
-        _sync(path.parent)
+        settle(scratch, path)
     except OSError as error:
         raise CachingError(f"{path}: could not be written ({_told(error, scratch)})") from error
     finally:
         with suppress(OSError):
             scratch.unlink()
+
+
+def settle(scratch: Path, path: Path) -> None:
+    """Move a finished file to its place in one act that a loss of power cannot undo.
+
+    Args:
+        scratch: The file, on the same file system.
+        path: Its place; what is there is replaced.
+
+    Raises:
+        OSError: It cannot be synced or moved.
+    """
+    _sync(scratch)
+    scratch.replace(path)
+    _sync(path.parent)
 
 
 @contextmanager

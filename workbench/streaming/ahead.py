@@ -1,0 +1,104 @@
+"""Work that is done one step ahead of who uses it, and work that is finished one step behind.
+
+Both use one thread of their own. What fails in the thread is raised where its result is waited
+for. The threads are daemons: they never keep an interrupted program from ending.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Run:
+    """One call in a thread of its own."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._call = call
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._answer.put((self._call(), None))
+        except BaseException as error:
+            self._answer.put((None, error))
+
+    def result(self) -> Any:
+        value, error = self._answer.get()
+        if error is not None:
+            raise error
+        return value
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Return what a function makes of each item; the next is made while one is used.
+
+    Never more than two results exist: the one in use and the one that is made. Leaving early
+    lets the thread finish what it is at, and drops that.
+
+    Raises:
+        Exception: Whatever the function raises, when its result is waited for.
+    """
+    source = iter(items)
+    coming = _begun(function, source)
+    while coming is not None:
+        result = coming.result()
+        coming = _begun(function, source)
+        yield result
+
+
+def _begun(function: Callable[[Item], Result], items: Iterator[Item]) -> _Run | None:
+    for item in items:
+        return _Run(partial(function, item))
+    return None
+
+
+class Behind:
+    """Calls that are finished one at a time, in order, behind the work that makes them.
+
+    A context manager: a block that ends well waits for the last call; one that ends by an
+    exception leaves it to itself.
+    """
+
+    def __init__(self) -> None:
+        self._run: _Run | None = None
+
+    def __enter__(self) -> Self:
+        """Return the queue."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the last call where all went well."""
+        if kind is None:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until nothing is under way.
+
+        Raises:
+            Exception: What the call under way raised.
+        """
+        if self._run is not None:
+            run, self._run = self._run, None
+            run.result()
+
+    def submit(self, call: Callable[[], Any]) -> None:
+        """Begin a call, once the one before has ended.
+
+        Raises:
+            Exception: What the one before raised; this one is not begun then.
+        """
+        self.wait()
+        self._run = _Run(call)

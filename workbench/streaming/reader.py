@@ -1,0 +1,158 @@
+"""Reads the records of a source from any position on, in Arrow batches.
+
+Row groups, not files, are in memory; the next file is fetched while one is read, and a file that
+was fetched is deleted when it was read. Batches are cut the same way wherever a reader starts:
+from the beginning of each row group, every `batch_rows` rows. What is made of a whole batch is
+therefore the same after an interruption, if the reader begins at the batch's own start and what
+was used before is left out (`Rows.start`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workbench.errors import SourceError, StreamingError
+from workbench.streaming.ahead import ahead
+from workbench.streaming.order import IN_ORDER, Order
+from workbench.streaming.source import BEGINNING, Position, Source, SourceFile
+from workbench.streaming.transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Consecutive records.
+
+    Attributes:
+        position: Of the first record.
+        batch: The records.
+        start: How many of them lie before the position that the reader was given.
+        token: What the source needs to begin at this batch again; None where its position is all.
+    """
+
+    position: Position
+    batch: pa.RecordBatch
+    start: int = 0
+    token: Any = None
+
+    def after(self, index: int) -> Position:
+        """Return the position after the record of an index in the batch."""
+        return Position(self.position.file, self.position.row + index + 1)
+
+
+class RowFormat(Protocol):
+    """How the records of one file are read."""
+
+    def __call__(
+        self, path: Path, *, file: int, row: int, batch_rows: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Give batches, each with the number of its first row, from the batch that holds `row`.
+
+        Args:
+            path: The file.
+            file: Its index in the source.
+            row: A row of it; the first batch begins there or, where that cuts a batch, before.
+            batch_rows: The most rows of a batch.
+        """
+
+
+def read(
+    source: Source,
+    transfer: Transfer,
+    rows_of: RowFormat,
+    *,
+    start: Position = BEGINNING,
+    batch_rows: int = 100,
+    order: Order = IN_ORDER,
+    fetched: Callable[[int, Path], None] = lambda file, path: None,
+) -> Iterator[Rows]:
+    """Return the records of a source from a position on.
+
+    Args:
+        source: The list of files.
+        transfer: What brings them here.
+        rows_of: How a file is read, as `ParquetRows()`.
+        start: Where to begin; a position counts in the order of reading.
+        batch_rows: The most rows of a batch.
+        order: The order of the files; the rows' order is that of `rows_of`.
+        fetched: Called with the index and the path of each file that is here, before it is read.
+
+    Raises:
+        SourceError: A file cannot be fetched or read.
+        StreamingError: There is no room for a file.
+    """
+    files = order.files(len(source.files))
+    remaining = range(start.file, len(source.files))
+    coming = ahead(lambda at: _attempted(transfer, source.files[files[at]]), remaining)
+    for at, here in zip(remaining, coming, strict=True):
+        file = source.files[files[at]]
+        # a disk with room for one file at a time has it now that the one before is gone
+        path = here if isinstance(here, Path) else transfer.fetch(file)
+        fetched(at, path)
+        row = start.row if at == start.file else 0
+        for first, batch in _told(
+            file, rows_of(path, file=int(files[at]), row=row, batch_rows=batch_rows)
+        ):
+            before = min(max(row - first, 0), batch.num_rows)
+            yield Rows(position=Position(at, first), batch=batch, start=before)
+        transfer.drop(file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParquetRows:
+    """How Parquet is read: row group by row group, page checksums verified.
+
+    Attributes:
+        columns: Which columns; all when None.
+        order: The order of the row groups of a file, and of the rows of a row group.
+    """
+
+    columns: tuple[str, ...] | None = None
+    order: Order = IN_ORDER
+
+    def __call__(
+        self, path: Path, *, file: int, row: int, batch_rows: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Give batches from the one that holds a row on, as RowFormat says."""
+        with pq.ParquetFile(path, page_checksum_verification=True, buffer_size=1 << 20) as parquet:
+            first = 0
+            for group in self.order.groups(file, parquet.num_row_groups).tolist():
+                count = parquet.metadata.row_group(group).num_rows
+                if first + count > row:
+                    at = first
+                    for batch in self._batches(parquet, file, group, batch_rows):
+                        if at + batch.num_rows > row:
+                            yield at, batch
+                        at += batch.num_rows
+                first += count
+
+    def _batches(
+        self, parquet: pq.ParquetFile, file: int, group: int, batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        if not self.order.shuffled:
+            yield from parquet.iter_batches(batch_rows, row_groups=[group], columns=self.columns)
+            return
+        table = parquet.read_row_group(group, columns=self.columns)
+        yield from table.take(self.order.rows(file, group, table.num_rows)).to_batches(batch_rows)
+
+
+def _attempted(transfer: Transfer, file: SourceFile) -> Path | StreamingError:
+    """Return a fetched file, or why there was no room for it yet."""
+    try:
+        return transfer.fetch(file)
+    except SourceError:
+        raise
+    except StreamingError as error:
+        return error
+
+
+def _told(
+    file: SourceFile, batches: Iterator[tuple[int, pa.RecordBatch]]
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    try:
+        yield from batches
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{file.url}: cannot be read ({error})") from error

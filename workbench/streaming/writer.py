@@ -1,0 +1,214 @@
+"""Rows written to Parquet shards of limited size, the same bytes for the same rows.
+
+Where a shard and its row groups end depends on the rows alone, never on the batches they came
+in. Pages carry checksums; large binary columns are neither dictionary-coded nor compressed, as
+sound does not shrink. Units: sizes in bytes, of the values before encoding.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from workbench.errors import SinkError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLimits:
+    """Where shards and row groups end.
+
+    Attributes:
+        rows: Rows of a shard at most [1..].
+        size: Bytes of a shard at most, but at least one row [1..].
+        group_rows: Rows of a row group at most [1..].
+        group_size: Bytes of a row group at most, but at least one row [1..].
+    """
+
+    rows: int = 10_000
+    size: int = 5_000_000_000
+    group_rows: int = 100
+    group_size: int = 32 << 20
+
+
+class ShardWriter:
+    """One shard that rows are added to; a context manager.
+
+    Attributes:
+        path: The file.
+        rows: Rows added so far.
+        size: Bytes added so far.
+    """
+
+    def __init__(
+        self, path: Path, schema: pa.Schema, limits: ShardLimits, raw_columns: Sequence[str] = ()
+    ):
+        """Begin a shard; what is at its path is replaced.
+
+        Args:
+            path: The file.
+            schema: Of the rows.
+            limits: Where the shard and its row groups end.
+            raw_columns: Columns of bytes that are written as they are, as `audio.bytes`.
+
+        Raises:
+            SinkError: The file cannot be written.
+        """
+        self.path = path
+        self.rows = 0
+        self.size = 0
+        self._limits = limits
+        self._schema = schema
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._waiting_size = 0
+        leaves = _leaves(schema)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                path,
+                schema,
+                compression={leaf: "none" if leaf in raw_columns else "zstd" for leaf in leaves},
+                use_dictionary=[leaf for leaf in leaves if leaf not in raw_columns],
+                write_statistics=[leaf for leaf in leaves if leaf not in raw_columns],
+                write_page_checksum=True,
+            )
+        except OSError as error:
+            raise _unwritten(path, error) from error
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the file, or delete it where something went wrong."""
+        if kind is None:
+            self.close()
+        else:
+            self._abandon()
+
+    def append(self, batch: pa.RecordBatch) -> int:
+        """Add rows until the shard is full.
+
+        Returns:
+            How many of the rows were taken, from the first; fewer than all where it is full.
+
+        Raises:
+            SinkError: The file cannot be written.
+        """
+        sizes = row_sizes(batch)
+        taken = 0
+        while taken < batch.num_rows:
+            fitting = self._fitting(sizes[taken:])
+            if fitting == 0:
+                if self._waiting_rows == 0 or self._is_full(int(sizes[taken])):
+                    break
+                self._write_group()
+                continue
+            self._waiting.append(batch.slice(taken, fitting))
+            added = int(sizes[taken : taken + fitting].sum())
+            self._waiting_rows += fitting
+            self._waiting_size += added
+            self.rows += fitting
+            self.size += added
+            taken += fitting
+        return taken
+
+    def close(self) -> None:
+        """Write what waits and finish the file.
+
+        Raises:
+            SinkError: The file cannot be written.
+        """
+        try:
+            self._write_group()
+            self._writer.close()
+        except OSError as error:
+            self._abandon()
+            raise _unwritten(self.path, error) from error
+
+    def _is_full(self, size: int) -> bool:
+        """Return whether a row of a size has no place in the shard."""
+        is_over = self.rows > 0 and self.size + size > self._limits.size
+        return self.rows >= self._limits.rows or is_over
+
+    def _fitting(self, sizes: NDArray[np.int64]) -> int:
+        """Return how many of the next rows belong to the present row group."""
+        limits = self._limits
+        rows = min(limits.rows - self.rows, limits.group_rows - self._waiting_rows, len(sizes))
+        if rows <= 0:
+            return 0
+        upto = np.cumsum(sizes[:rows])
+        fits = int(np.searchsorted(upto, limits.group_size - self._waiting_size, side="right"))
+        if fits == 0 and self._waiting_rows == 0:
+            fits = 1  # a row larger than a row group has one to itself
+        in_shard = int(np.searchsorted(upto, limits.size - self.size, side="right"))
+        if in_shard == 0 and self.rows == 0:
+            in_shard = 1
+        return min(fits, in_shard)
+
+    def _write_group(self) -> None:
+        if self._waiting_rows:
+            table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
+            self._waiting, self._waiting_rows, self._waiting_size = [], 0, 0
+            try:
+                self._writer.write_table(table, row_group_size=len(table))
+            except OSError as error:
+                raise _unwritten(self.path, error) from error
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(OSError):  # it is deleted anyway
+            self._writer.close()
+        self.path.unlink(missing_ok=True)
+
+
+def row_sizes(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Return the bytes of each row's values; shape (rows,)."""
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        sizes += _sizes(column)
+    return sizes
+
+
+def _sizes(column: pa.Array) -> NDArray[np.int64]:
+    kind = column.type
+    if pa.types.is_struct(kind):
+        total = np.zeros(len(column), np.int64)
+        for child in column.flatten():
+            total += _sizes(child)
+        return total
+    if pa.types.is_binary(kind) or pa.types.is_string(kind) or pa.types.is_large_binary(kind):
+        lengths = pc.fill_null(pc.binary_length(column), 0)
+        return np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64)
+    width = (kind.bit_width + 7) // 8
+    return np.full(len(column), width, np.int64)
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns as Parquet has them, with dots."""
+    names = []
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            names += [f"{field.name}.{child.name}" for child in field.type]
+        else:
+            names.append(field.name)
+    return names
+
+
+def _unwritten(path: Path, error: OSError) -> SinkError:
+    return SinkError(
+        f"{path}: could not be written ({error.strerror or error}); make room there, then the "
+        "same command goes on where it stopped"
+    )
