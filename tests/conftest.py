@@ -2,11 +2,13 @@
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from hub_clients import clients_at
+from hub_server import HubServer
 
 # The same examples in every run: what passes here passes there, and a find stays found.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
@@ -35,6 +37,13 @@ def gmd() -> Path:
 def malformed() -> Path:
     """36 malformed and odd MIDI files, each with the one defect that its name tells."""
     return _folder("midi_malformed")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A hub of this test's own; the clients in this process and its children go there."""
+    with HubServer(tmp_path / "hub") as server, clients_at(server, tmp_path / "hub-home"):
+        yield server
 
 
 @pytest.fixture

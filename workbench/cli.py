@@ -43,6 +43,7 @@ demo = cyclopts.App(name="demo", help="Make small data to try everything on.")
 demo.command(
     "workbench.demo.commands:drums", name="drums", help="Make a corpus of drum MIDI files."
 )
+demo.command("workbench.demo.commands:speech", name="speech", help="Make a corpus of speech.")
 app.command("workbench.runs.commands:run", name="run", help="Run notebooks by a params file.")
 app.command(nb)
 app.command(demo)

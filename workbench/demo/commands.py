@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
+from workbench.demo.speech import SpeechCorpusOptions, make_speech_corpus
 from workbench.progress import terminal
 from workbench.reply import Reply
 
@@ -28,5 +29,29 @@ def drums(
         "files": len(corpus.paths),
         "filelist": str(folder / "filelist.txt"),
         "labels": str(folder / "labels.csv"),
+    }
+    return Reply(values=values)
+
+
+def speech(
+    folder: Path,
+    *,
+    options: Annotated[SpeechCorpusOptions | None, Parameter(name="*")] = None,
+) -> Reply:
+    """Make a corpus of speech, some of it broken, and tell what is true of every row.
+
+    Args:
+        folder: Where it goes; one made before by the same options is kept.
+        options: What it holds.
+    """
+    options = options or SpeechCorpusOptions()
+    corpus = make_speech_corpus(folder, options, terminal())
+    values = {
+        "folder": str(folder),
+        "files": len(corpus.files),
+        "clips": len(corpus.rows),
+        "valid": sum(row.is_valid for row in corpus.rows),
+        "seconds": round(sum(row.seconds for row in corpus.rows), 3),
+        "truth": str(folder / "truth.jsonl"),
     }
     return Reply(values=values)

@@ -11,8 +11,6 @@ falls in pitch; six square waves behind a high-pass), and Gordon Reid's Synth Se
 cymbals (Sound on Sound, 2002).
 """
 
-import io
-import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from workbench.errors import MusicError
+from workbench.music.wav import wav_bytes as wav_bytes  # noqa: PLC0414  who renders wants it
 
 PEAK = 10 ** (-1 / 20)  # -1 dB
 HATS = (22, 26, 42, 44, 46)
@@ -76,29 +75,6 @@ def render_drums(
         mix[start : start + len(sound)] += sound
     peak = np.abs(mix).max(initial=0.0)
     return mix if peak == 0 else mix * np.float32(PEAK / peak)
-
-
-def wav_bytes(samples: ArrayLike, sample_rate: int) -> bytes:
-    """Return mono samples as a WAV file of 16-bit PCM; what lies outside -1 to 1 is clipped.
-
-    Args:
-        samples: `(n,)`.
-        sample_rate: Hz.
-
-    Raises:
-        MusicError: The samples are not one column of finite numbers.
-    """
-    column = np.asarray(samples, dtype=np.float64)
-    if column.ndim != 1 or not np.isfinite(column).all():
-        raise MusicError(f"samples: want one column of finite numbers, got shape {column.shape}")
-    pcm = np.rint(np.clip(column, -1, 1) * 32_767).astype("<i2")
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(pcm.tobytes())
-    return content.getvalue()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

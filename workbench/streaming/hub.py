@@ -176,10 +176,14 @@ class HubSink:
 
     def read(self, name: str) -> bytes | None:
         """Return a file at the head that commits build on, or None."""
+        if not self._head:
+            return None
         return self._patiently(name, lambda: self._content(name, self._head))
 
     def names(self, pattern: str) -> list[str]:
         """Return the names of the files that match, in order."""
+        if not self._head:
+            return []
 
         def listed() -> list[str]:
             return self._api.list_repo_files(self._repo, repo_type="dataset", revision=self._head)
@@ -218,7 +222,7 @@ class HubSink:
         self._patiently("commit", lambda: self._commit_once(message, new, gone))
         self._state = state
 
-    def sweep(self, folders: Sequence[str], listed: set[str]) -> None:
+    def sweep(self, patterns: Sequence[str], listed: set[str]) -> None:
         """Do nothing: a commit leaves nothing half done behind."""
 
     def _commit_once(

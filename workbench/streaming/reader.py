@@ -67,7 +67,7 @@ def read(
     start: Position = BEGINNING,
     batch_rows: int = 100,
     order: Order = IN_ORDER,
-    fetched: Callable[[int, Path], None] = lambda file, path: None,
+    fetched: Callable[[SourceFile, Path], None] = lambda file, path: None,
 ) -> Iterator[Rows]:
     """Return the records of a source from a position on.
 
@@ -78,7 +78,7 @@ def read(
         start: Where to begin; a position counts in the order of reading.
         batch_rows: The most rows of a batch.
         order: The order of the files; the rows' order is that of `rows_of`.
-        fetched: Called with the index and the path of each file that is here, before it is read.
+        fetched: Called with each file that is here, and its path, before it is read.
 
     Raises:
         SourceError: A file cannot be fetched or read.
@@ -91,7 +91,7 @@ def read(
         file = source.files[files[at]]
         # a disk with room for one file at a time has it now that the one before is gone
         path = here if isinstance(here, Path) else transfer.fetch(file)
-        fetched(at, path)
+        fetched(file, path)
         row = start.row if at == start.file else 0
         for first, batch in _told(
             file, rows_of(path, file=int(files[at]), row=row, batch_rows=batch_rows)

@@ -52,8 +52,8 @@ class Sink(Protocol):
     ) -> None:
         """Change everything in one act; files given by their paths are moved or copied away."""
 
-    def sweep(self, folders: Sequence[str], listed: set[str]) -> None:
-        """Delete files of some folders that the state does not list."""
+    def sweep(self, patterns: Sequence[str], listed: set[str]) -> None:
+        """Delete files that match and that the state does not list."""
 
 
 class FolderSink:
@@ -160,15 +160,15 @@ class FolderSink:
             raise _unwritten(self._folder, error) from error
         self._state = state
 
-    def sweep(self, folders: Sequence[str], listed: set[str]) -> None:
-        """Delete files of some folders that the state does not list.
+    def sweep(self, patterns: Sequence[str], listed: set[str]) -> None:
+        """Delete files that match and that the state does not list.
 
         Args:
-            folders: Where to look.
+            patterns: Which files are the state's to list.
             listed: The names that stay.
         """
-        for folder in folders:
-            for name in self.names(f"{folder}/*"):
+        for pattern in patterns:
+            for name in self.names(pattern):
                 if name not in listed:
                     (self._folder / name).unlink(missing_ok=True)
 

@@ -97,7 +97,7 @@ class ShardWriter:
         if kind is None:
             self.close()
         else:
-            self._abandon()
+            self.abandon()
 
     def append(self, batch: pa.RecordBatch) -> int:
         """Add rows until the shard is full.
@@ -136,7 +136,7 @@ class ShardWriter:
             self._write_group()
             self._writer.close()
         except OSError as error:
-            self._abandon()
+            self.abandon()
             raise _unwritten(self.path, error) from error
 
     def _is_full(self, size: int) -> bool:
@@ -168,7 +168,8 @@ class ShardWriter:
             except OSError as error:
                 raise _unwritten(self.path, error) from error
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Delete the unfinished file."""
         with contextlib.suppress(OSError):  # it is deleted anyway
             self._writer.close()
         self.path.unlink(missing_ok=True)

@@ -1,0 +1,130 @@
+"""Batches of clips cleaned, in this process or in others."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workbench.speech.audio import AudioOptions, Refusal, clean_batch
+
+LONGEST_TRANSCRIPT = 10_000  # characters
+
+# Rows that were kept: their index in the batch, what was made of the sound, and the rest.
+CLEANED = pa.schema(
+    [
+        ("index", pa.int32()),
+        ("audio", pa.binary()),
+        ("seconds", pa.float64()),
+        ("transcript", pa.string()),
+        ("speaker", pa.string()),
+        ("language", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Clips to clean; goes to another process as it is.
+
+    Attributes:
+        clips: An Arrow stream of one batch of the schema CLIPS.
+        language: Rows of other languages are left out; empty keeps all.
+        options: How sound is cleaned.
+        label: What errors call it.
+    """
+
+    clips: bytes
+    language: str
+    options: AudioOptions
+    label: str
+
+    def __str__(self) -> str:
+        """Return what errors call it."""
+        return self.label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A row that was left out.
+
+    Attributes:
+        index: Its index in the batch.
+        reason: Why, in a word that is counted.
+        detail: Why, in full.
+    """
+
+    index: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanedBatch:
+    """What became of a batch.
+
+    Attributes:
+        rows: An Arrow stream of one batch of the schema CLEANED.
+        skips: The rows that were left out, in order.
+    """
+
+    rows: bytes
+    skips: tuple[Skip, ...]
+
+
+def packed(batch: pa.RecordBatch) -> bytes:
+    """Return a batch as an Arrow stream, with no more bytes than are its own."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def unpacked(stream: bytes) -> pa.RecordBatch:
+    """Return the batch of an Arrow stream."""
+    with pa.ipc.open_stream(stream) as reader:
+        return reader.read_next_batch()
+
+
+def cleaned(batch: Batch) -> CleanedBatch:
+    """Return a batch with its sound cleaned, and which rows were left out, and why."""
+    clips = unpacked(batch.clips)
+    skips = _unwanted(clips, batch.language)
+    wanted = [index for index in range(clips.num_rows) if index not in skips]
+    sounds = [clips["audio"][index].as_py() for index in wanted]
+    results = clean_batch(sounds, batch.options)
+    kept, contents, seconds = [], [], []
+    for index, result in zip(wanted, results, strict=True):
+        if isinstance(result, Refusal):
+            skips[index] = Skip(index=index, reason=result.reason, detail=result.detail)
+        else:
+            kept.append(index)
+            contents.append(result.content)
+            seconds.append(result.seconds)
+    rest = clips.select(["transcript", "speaker", "language"]).take(pa.array(kept, pa.int32()))
+    rows = pa.RecordBatch.from_arrays(
+        [
+            pa.array(kept, pa.int32()),
+            pa.array(contents, pa.binary()),
+            pa.array(seconds, pa.float64()),
+            *rest.columns,
+        ],
+        schema=CLEANED,
+    )
+    return CleanedBatch(rows=packed(rows), skips=tuple(skips[index] for index in sorted(skips)))
+
+
+def _unwanted(clips: pa.RecordBatch, language: str) -> dict[int, Skip]:
+    """Return the rows that are left out for another reason than their sound."""
+    skips = {}
+    if language:
+        told = clips["language"].to_pylist()
+        for index, other in enumerate(told):
+            if other is not None and other != language:
+                skips[index] = Skip(index=index, reason="other_language", detail=str(other))
+    lengths = pc.utf8_length(clips["transcript"]).to_pylist()
+    for index, length in enumerate(lengths):
+        if length is not None and length > LONGEST_TRANSCRIPT and index not in skips:
+            detail = f"{length} characters, {LONGEST_TRANSCRIPT} at most"
+            skips[index] = Skip(index=index, reason="transcript_too_long", detail=detail)
+    return skips

@@ -1,0 +1,273 @@
+"""Gathers speech from several sources into one dataset of shards, every row exactly once.
+
+Read, clean, transcribe, number, write: batches flow through in the order of the sources, while
+the next file arrives and the last shard leaves. A shard and the position behind its last row are
+committed in one act, so that an interruption at any moment costs work and never a row; a run that
+was interrupted ends in the same bytes as one that was not.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from workbench.errors import SinkError, SpeechError, StreamingError, WorkbenchError
+from workbench.progress import Progress, Show, silent
+from workbench.speech.audio import Refusal, decode
+from workbench.speech.cleaning import Batch, CleanedBatch, cleaned, packed, unpacked
+from workbench.speech.dataset import Chunk, Dataset
+from workbench.speech.options import GatherOptions
+from workbench.speech.outlook import Outlook
+from workbench.speech.plan import Plan, planned
+from workbench.speech.rows import Origin, numbered
+from workbench.speech.source import SpeechSource
+from workbench.speech.state import OURS, GatherState
+from workbench.speech.stt import NO_TRANSCRIPT, Engine, load_engines, transcribed
+from workbench.streaming.reader import Rows
+from workbench.streaming.sink import Sink
+from workbench.streaming.transfer import Transfer
+from workbench.streaming.workers import map_ordered
+
+logger = logging.getLogger(__name__)
+
+FETCHED = "fetched"  # folder of source files within the work folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """What a gather has done.
+
+    Attributes:
+        state: What the target holds now.
+        failed: What a source was named by: why it could not be read to its end.
+        rows: Rows that this run has added.
+        seconds: How long it took.
+    """
+
+    state: GatherState
+    failed: Mapping[str, WorkbenchError]
+    rows: int
+    seconds: float
+
+
+def gather(
+    said: Sequence[str],
+    sink: Sink,
+    work: Path,
+    options: GatherOptions,
+    show: Show = silent,
+) -> Gathered:
+    """Gather speech into one dataset, going on where an earlier run was stopped.
+
+    Args:
+        said: Names of sources, as `open_speech_source` knows them.
+        sink: The target.
+        work: Folder for files on their way; what is in it is deleted at the end.
+        options: How it is gathered.
+        show: Told about each batch.
+
+    Raises:
+        OptionsError: The target holds something else than what was asked for.
+        AccessError: A place wants another token.
+        SourceError: No source can be read.
+        SinkError: The target did not take a shard; or another gather is at work there.
+        SpeechError: Speech-to-text, or the state that the target holds, cannot be used.
+    """
+    begun = time.monotonic()
+    staging = sink.staging(work)
+    engines = load_engines(options.stt_engines) if options.enable_stt else ()
+    with _only_one(staging, sink.name):
+        plan = planned(said, sink.open(), sink, work, options)
+        sink.create()
+        dataset = Dataset(plan.state, sink, staging, options)
+        if plan.resets:
+            dataset.reset()
+        sink.sweep(OURS, plan.state.names())
+        run = _Run(plan, dataset, work / FETCHED, options, engines, show)
+        failed = {**plan.failed, **run.read_all()}
+    if not failed:
+        for folder in (work, staging):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Gathered(
+        state=dataset.committed,
+        failed=failed,
+        rows=dataset.committed.rows - plan.state.rows,
+        seconds=time.monotonic() - begun,
+    )
+
+
+class _Run:
+    """Sources read one after another into a dataset."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Dataset,
+        fetched: Path,
+        options: GatherOptions,
+        engines: Sequence[Engine],
+        show: Show,
+    ) -> None:
+        self._plan = plan
+        self._dataset = dataset
+        self._fetched = fetched
+        self._options = options
+        self._engines = engines
+        self._outlook = Outlook(plan, show)
+
+    def read_all(self) -> dict[str, WorkbenchError]:
+        """Read every source that is not at its end; return why some did not get there."""
+        failed: dict[str, WorkbenchError] = {}
+        is_tail_lost = False
+        for index in self._plan.waiting:
+            source = self._plan.sources[self._plan.state.sources[index].said]
+            try:
+                self._read(index, source)
+                is_tail_lost = False
+            except SinkError:
+                raise
+            except StreamingError as error:
+                logger.error("%s: %s", source.said, error)
+                failed[source.said] = error
+                is_tail_lost = True
+        if is_tail_lost:  # as if interrupted there, so that going on ends in the same bytes
+            self._dataset.abandon()
+        else:
+            self._dataset.finish()
+        self._outlook.tell(self._dataset.committed, is_last=True)
+        return failed
+
+    def _read(self, index: int, source: SpeechSource) -> None:
+        headers = source.list.headers
+        arrived = self._outlook.arrived
+        with (
+            Transfer(self._fetched, self._options.retries, headers, arrived) as transfer,
+            closing(self._batches(index, source, transfer)) as batches,
+        ):
+            for rows, result in batches:
+                self._dataset.add(index, self._chunk(index, source, rows, result))
+                self._outlook.tell(self._dataset.state)
+                if self._wanted(index) == 0:
+                    break
+        self._dataset.end(index, len(source.list.files))
+
+    def _batches(
+        self, index: int, source: SpeechSource, transfer: Transfer
+    ) -> Iterator[tuple[Rows, CleanedBatch]]:
+        """Give the rows of a source, and what cleaning made of them, in order."""
+        state = self._dataset.state.sources[index]
+        engine = "threads" if self._options.workers == 1 else "processes"
+        waiting: list[Rows] = []
+
+        def batches() -> Iterator[Batch]:
+            size = self._options.streaming_batch_size
+            for rows in source.read(
+                transfer, state.position, state.token, size, self._outlook.fetched
+            ):
+                waiting.append(rows)
+                yield Batch(
+                    clips=packed(source.clips_of(rows.batch)),
+                    language=self._options.language,
+                    options=self._options.audio,
+                    label=f"{source.said}, {rows.position}",
+                )
+
+        results = map_ordered(cleaned, batches(), engine=engine, workers=self._options.workers)
+        for result in results:
+            yield waiting.pop(0), result
+
+    def _chunk(self, index: int, source: SpeechSource, rows: Rows, result: CleanedBatch) -> Chunk:
+        """Return what of a cleaned batch is to be added."""
+        kept = unpacked(result.rows)
+        at = np.asarray(kept["index"], np.int64)
+        said, is_transcribed = self._said(kept)
+        first = int(np.searchsorted(at, rows.start))
+        passed = min(self._dataset.state.sources[index].to_pass, len(at) - first)
+        first += passed
+        wanted = self._wanted(index)
+        last = len(at) if wanted is None else min(first + wanted, len(at))
+        count = rows.batch.num_rows
+        if wanted is not None and last == first + wanted:
+            count = int(at[last - 1]) + 1  # a sample ends behind its last row
+        file = source.list.files[rows.position.file].name
+        name = source.name
+        new = numbered(
+            kept.slice(first, last - first),
+            said[first:last],
+            Origin(dataset_name=name, file=file, row=rows.position.row),
+            schema=self._dataset.schema,
+            first_id=self._dataset.state.next_id,
+            language=self._options.language,
+            suffix=self._suffix,
+        )
+        return Chunk(
+            position=rows.position,
+            count=count,
+            token=rows.token,
+            file=file,
+            rows=new,
+            index=at[first:last],
+            seconds=np.asarray(kept["seconds"])[first:last],
+            is_transcribed=is_transcribed[first:last],
+            skips=[skip for skip in result.skips if rows.start <= skip.index < count],
+            passed=passed,
+        )
+
+    def _said(self, kept: pa.RecordBatch) -> tuple[list[tuple[str, float]], NDArray[np.bool_]]:
+        """Return transcript and confidence of each clip, and which speech-to-text wrote."""
+        told = [(text or "").strip() for text in kept["transcript"].to_pylist()]
+        said = [(text, 1.0) if text else (NO_TRANSCRIPT, 0.0) for text in told]
+        is_missing = np.array([not text for text in told], bool)
+        if not self._engines or not is_missing.any():
+            return said, np.zeros(len(told), bool)
+        missing = np.flatnonzero(is_missing).tolist()
+        clips = [_decoded(kept["audio"][index].as_py()) for index in missing]
+        answers = transcribed(self._engines, clips, batch_size=self._options.stt_batch_size)
+        for index, answer in zip(missing, answers, strict=True):
+            said[index] = answer
+        return said, is_missing
+
+    def _wanted(self, index: int) -> int | None:
+        """Return how many rows of a source a sample still wants; None where all are wanted."""
+        if not self._options.sample:
+            return None
+        return self._options.sample_size - self._dataset.state.sources[index].kept
+
+    @property
+    def _suffix(self) -> str:
+        if not self._options.standardization:
+            return ""
+        return ".flac" if self._options.flac else ".wav"
+
+
+def _decoded(content: bytes) -> tuple[NDArray[np.float32], int]:
+    """Return the samples of a clip that cleaning has passed, and their rate in Hz."""
+    clip = decode(content)
+    if isinstance(clip, Refusal):
+        raise SpeechError(f"a clip that was read once cannot be read again ({clip.detail})")
+    return clip
+
+
+@contextmanager
+def _only_one(staging: Path, place: str) -> Iterator[None]:
+    """Refuse to work where another gather of this machine does.
+
+    Raises:
+        SinkError: One does.
+    """
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        with FileLock(staging / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise SinkError(f"{place}: another gather is at work there; wait for it") from error
+    except OSError as error:
+        raise SinkError(f"{staging}: cannot be written ({error.strerror})") from error
