@@ -48,6 +48,13 @@ app.command("workbench.runs.commands:run", name="run", help="Run notebooks by a 
 app.command(nb)
 app.command(demo)
 app.command(groove)
+speech = cyclopts.App(name="speech", help="Gather speech into one published dataset.")
+speech.command(
+    "workbench.speech.commands:gather",
+    name="gather",
+    help="Gather speech from several sources into one dataset, every row exactly once.",
+)
+app.command(speech)
 
 
 @app.meta.default

@@ -359,6 +359,7 @@ def filesystem_ls(desk: Desk) -> None:
 def filesystem_row_group_by_range(desk: Desk) -> None:
     with desk.files.open(f"datasets/{REPO}/data/{shard_name(1)}", block_size=4096) as file:
         table = pq.ParquetFile(file).read_row_group(2, columns=["number"])
+        assert file.cache.total_requested_bytes < file.size / 2
     assert table["number"].to_pylist() == list(range(70, 80))
 
 

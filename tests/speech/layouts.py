@@ -113,7 +113,7 @@ def write_gigaspeech2(
             member = "/".join([*above, *parents, f"{segment}.wav"])
             archives[archive].append((member, clip.wav))
         for archive, members in archives.items():
-            _write(home / f"{archive}.tar.gz", gzip.compress(_tar(members), mtime=0))
+            _write(home / f"{archive}.tar.gz", gzip.compress(_tar(members), 1, mtime=0))
         lines = {segment: clip for clip, segment in zip(own, segments, strict=True)}
         refined = {s: c for s, c in lines.items() if c.id not in set(raw_only)}
         lists = {"train_raw": lines, "train_refined": refined}

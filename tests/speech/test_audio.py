@@ -35,13 +35,20 @@ from workbench.speech.audio import (
 PASS = AudioOptions(standardization=False)
 AS_IT_IS = AudioOptions(trim=False, volume_norm=False)
 
+# All that libsndfile both writes and reads here, with the most channels it takes, at most 3.
+WAV_SUBTYPES = {
+    **dict.fromkeys(("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"), 3),
+    **dict.fromkeys(("ULAW", "ALAW"), 3),
+    **dict.fromkeys(("IMA_ADPCM", "MS_ADPCM"), 2),
+    **dict.fromkeys(("GSM610", "G721_32"), 1),
+    **dict.fromkeys(("NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"), 1),
+}
 KINDS = [
-    *(("WAV", subtype) for subtype in sorted(soundfile.available_subtypes("WAV"))),
-    *(("WAVEX", subtype) for subtype in ("PCM_16", "PCM_24", "PCM_U8", "FLOAT", "ULAW")),
-    *((kind, "PCM_16") for kind in ("RF64", "W64", "AIFF", "AU", "CAF", "FLAC")),
-    *(("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
+    *(("WAV", subtype, channels) for subtype, channels in WAV_SUBTYPES.items()),
+    *(("WAVEX", subtype, 3) for subtype in ("PCM_16", "PCM_24", "PCM_U8", "FLOAT", "ULAW")),
+    *((kind, "PCM_16", 3) for kind in ("RF64", "W64", "AIFF", "AU", "CAF", "FLAC")),
+    *(("OGG", "VORBIS", 3), ("OGG", "OPUS", 3), ("MP3", "MPEG_LAYER_III", 2)),
 ]
-NARROW = {"G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32", "GSM610"}  # mono only
 
 # Stretches of noise: length in samples, level in dB.
 stretches = st.lists(
@@ -123,17 +130,14 @@ def test_a_long_recording_is_measured_and_trimmed_as_a_short_one():
 # --- decoding
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize(("kind", "subtype"), KINDS)
+@pytest.mark.parametrize(
+    ("kind", "subtype", "channels"),
+    [(kind, subtype, n) for kind, subtype, most in KINDS for n in range(1, most + 1)],
+)
 def test_every_kind_is_decoded_as_soundfile_decodes_it(kind, subtype, channels):
-    if channels > 1 and (subtype in NARROW or (channels > 2 and "MPEG" in subtype)):
-        channels = 1
-    rate = 16_000 if subtype != "GSM610" else 8000
+    rate = 16_000
     samples = np.stack([burst(0.3, seed=seed) for seed in range(channels)], axis=1)
-    try:
-        content = file_of(samples, rate, kind, subtype)
-    except soundfile.LibsndfileError as error:  # what it reads, but writes for fewer channels
-        pytest.skip(f"libsndfile does not write it: {error.error_string}")
+    content = file_of(samples, rate, kind, subtype)
     mono, found_rate = decode(content)
     expected, expected_rate = heard(content)
     assert found_rate == expected_rate == rate
@@ -399,7 +403,6 @@ def test_a_wav_file_that_lost_its_end_is_refused_wherever_it_was_cut(subtype, da
     assert refused(content[:cut]).reason == "undecodable"
 
 
-@pytest.mark.parametrize(("kind", "subtype"), [k for k in KINDS if k[0] in ("FLAC", "MP3", "OGG")])
 def test_other_files_that_lost_their_end_are_refused_or_lost_nothing(kind, subtype):
     samples = burst(3.0)
     content = file_of(samples, 16_000, kind, subtype)
@@ -454,11 +457,7 @@ def test_a_recording_just_long_enough_stays_so_when_it_is_trimmed(count):
     assert cleaned(file_of(samples)).seconds >= 0.01
 
 
-SEEDS = [
-    file_of(burst(0.3, seed=3), 16_000, kind, subtype)
-    for kind, subtype in KINDS
-    if subtype not in ("G721_32",)
-]
+SEEDS = [file_of(burst(0.3, seed=3), 16_000, kind, subtype) for kind, subtype, _ in KINDS]
 WORDS = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\0\xf0\xff\x7f"]
 
 
@@ -542,7 +541,8 @@ for content in (flac, mp3, wide, caf, au, rf64):
         outcome = clean(bytes(content), options)
         print(outcome.reason if isinstance(outcome, Refusal) else "cleaned")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "undecodable" in done.stdout
     assert len(done.stdout.split()) == 12

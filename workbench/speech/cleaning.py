@@ -1,6 +1,5 @@
 """Batches of clips cleaned, in this process or in others."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -77,7 +76,7 @@ def packed(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def unpacked(stream: bytes) -> pa.RecordBatch:

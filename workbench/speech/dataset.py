@@ -130,9 +130,7 @@ class Dataset:
             self._writer.close()
             path, self._writer = self._writer.path, None
             files[shard_name(state.shards)] = path
-            state = replace(
-                state, shards=state.shards + 1, size=state.size + path.stat().st_size
-            )
+            state = replace(state, shards=state.shards + 1, size=state.size + path.stat().st_size)
         if self._log:
             files[log_name(state.logs)] = "".join(self._log).encode()
             state = replace(state, logs=state.logs + 1)
@@ -185,9 +183,7 @@ class Dataset:
         rate = self._options.sample_rate if self._options.standardization else None
         return card(state, self._sink.name, rate, self._older_card)
 
-    def _advance(
-        self, source: int, chunk: Chunk, rows: slice, skipped: tuple[int, int]
-    ) -> None:
+    def _advance(self, source: int, chunk: Chunk, rows: slice, skipped: tuple[int, int]) -> None:
         """Move the position behind some rows, counting them and the skips up to there.
 
         Args:

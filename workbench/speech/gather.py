@@ -9,7 +9,7 @@ was interrupted ends in the same bytes as one that was not.
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from workbench.errors import SinkError, SpeechError, StreamingError, WorkbenchError
-from workbench.progress import Progress, Show, silent
+from workbench.progress import Show, silent
 from workbench.speech.audio import Refusal, decode
 from workbench.speech.cleaning import Batch, CleanedBatch, cleaned, packed, unpacked
 from workbench.speech.dataset import Chunk, Dataset
@@ -34,6 +34,7 @@ from workbench.speech.stt import NO_TRANSCRIPT, Engine, load_engines, transcribe
 from workbench.streaming.reader import Rows
 from workbench.streaming.sink import Sink
 from workbench.streaming.transfer import Transfer
+from workbench.streaming.workers import Engine as Engines
 from workbench.streaming.workers import map_ordered
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,14 @@ def gather(
         if plan.resets:
             dataset.reset()
         sink.sweep(OURS, plan.state.names())
-        run = _Run(plan, dataset, work / FETCHED, options, engines, show)
+        run = _Run(
+            plan,
+            dataset,
+            fetched=work / FETCHED,
+            options=options,
+            engines=engines,
+            show=show,
+        )
         failed = {**plan.failed, **run.read_all()}
     if not failed:
         for folder in (work, staging):
@@ -111,6 +119,7 @@ class _Run:
         self,
         plan: Plan,
         dataset: Dataset,
+        *,
         fetched: Path,
         options: GatherOptions,
         engines: Sequence[Engine],
@@ -161,10 +170,10 @@ class _Run:
 
     def _batches(
         self, index: int, source: SpeechSource, transfer: Transfer
-    ) -> Iterator[tuple[Rows, CleanedBatch]]:
+    ) -> Generator[tuple[Rows, CleanedBatch], None, None]:
         """Give the rows of a source, and what cleaning made of them, in order."""
         state = self._dataset.state.sources[index]
-        engine = "threads" if self._options.workers == 1 else "processes"
+        engine: Engines = "threads" if self._options.workers == 1 else "processes"
         waiting: list[Rows] = []
 
         def batches() -> Iterator[Batch]:

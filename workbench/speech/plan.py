@@ -111,9 +111,7 @@ def _generation(content: bytes | None, sink: Sink) -> int:
         return 0
 
 
-def _differences(
-    held: Mapping[str, object], wanted: Mapping[str, object], place: str
-) -> list[str]:
+def _differences(held: Mapping[str, object], wanted: Mapping[str, object], place: str) -> list[str]:
     return [
         f"{name}: {place} was gathered with {held.get(name)!r}, not {value!r}; give it so again, "
         "or start over with --fresh"

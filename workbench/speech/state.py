@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.caching.fingerprint import canonical_json
 from workbench.errors import SpeechError
-from workbench.streaming.source import BEGINNING, Position
+from workbench.streaming.source import Position
 
 STATE_NAME = "_state/state.json"
 FORMAT = 1

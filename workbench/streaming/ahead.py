@@ -37,11 +37,25 @@ class _Run:
         return value
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def _raised(item: Any, error: Exception) -> Any:
+    raise error
+
+
+def ahead(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    otherwise: Callable[[Item, Exception], Result] = _raised,
+) -> Iterator[Result]:
     """Return what a function makes of each item; the next is made while one is used.
 
     Never more than two results exist: the one in use and the one that is made. Leaving early
     lets the thread finish what it is at, and drops that.
+
+    Args:
+        function: Called in a thread of its own, for one item at a time.
+        items: Taken one by one, in the thread that waits.
+        otherwise: Called with an item and what the function raised for it, in the thread that
+            waits, before the next is begun; it gives a result after all, or raises.
 
     Raises:
         Exception: Whatever the function raises, when its result is waited for.
@@ -49,14 +63,18 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator
     source = iter(items)
     coming = _begun(function, source)
     while coming is not None:
-        result = coming.result()
+        item, run = coming
+        try:
+            result = run.result()
+        except Exception as error:
+            result = otherwise(item, error)
         coming = _begun(function, source)
         yield result
 
 
-def _begun(function: Callable[[Item], Result], items: Iterator[Item]) -> _Run | None:
+def _begun(function: Callable[[Item], Result], items: Iterator[Item]) -> tuple[Item, _Run] | None:
     for item in items:
-        return _Run(partial(function, item))
+        return item, _Run(partial(function, item))
     return None
 
 

@@ -110,17 +110,18 @@ def fsspec_source(text: str) -> Source:
         known = {place: system.info(place) for place in paths}
     except (OSError, ValueError, ImportError) as error:
         raise SourceError(f"{text}: cannot be listed ({error})") from error
-    if not paths:
-        raise SourceError(f"{text}: no file matches")
     files = tuple(
         SourceFile(
             name=place,
             url=system.unstrip_protocol(place),
-            size=int(info.get("size") or UNKNOWN),
+            size=UNKNOWN if info.get("size") is None else int(info["size"]),
             digest=f"etag:{info['ETag']}" if info.get("ETag") else "",
         )
         for place, info in known.items()
+        if info.get("type") != "directory"
     )
+    if not files:
+        raise SourceError(f"{text}: no file matches")
     return Source(name=text, files=files)
 
 

@@ -24,7 +24,7 @@ class Order:
     """An order of everything in a source.
 
     Attributes:
-        seed: Chooses among the orders.
+        seed: Chooses among the orders; its lower 64 bits count.
         epoch: How many times the source was read before; each time has another order.
         shuffled: Whether the order differs from that of the source at all.
     """
@@ -50,7 +50,7 @@ class Order:
             return np.arange(count)
         state = np.zeros(1, np.uint64)
         for word in (self.seed, self.epoch, *key):
-            state = _mixed(state ^ np.uint64(word % 2**64))
+            state = _mixed(state ^ np.uint64(int(word) % 2**64))
         weights = _mixed(state + np.arange(count, dtype=np.uint64) * _GOLDEN)
         return np.argsort(weights, kind="stable")
 

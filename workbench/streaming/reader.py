@@ -9,6 +9,7 @@ was used before is left out (`Rows.start`).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,17 +86,13 @@ def read(
         StreamingError: There is no room for a file.
     """
     files = order.files(len(source.files))
-    remaining = range(start.file, len(source.files))
-    coming = ahead(lambda at: _attempted(transfer, source.files[files[at]]), remaining)
-    for at, here in zip(remaining, coming, strict=True):
-        file = source.files[files[at]]
-        # a disk with room for one file at a time has it now that the one before is gone
-        path = here if isinstance(here, Path) else transfer.fetch(file)
+    remaining = [source.files[index] for index in files[start.file :]]
+    coming = ahead(transfer.fetch, remaining, partial(_fetched_now, transfer))
+    for at, (file, path) in enumerate(zip(remaining, coming, strict=True), start.file):
         fetched(file, path)
         row = start.row if at == start.file else 0
-        for first, batch in _told(
-            file, rows_of(path, file=int(files[at]), row=row, batch_rows=batch_rows)
-        ):
+        batches = rows_of(path, file=int(files[at]), row=row, batch_rows=batch_rows)
+        for first, batch in _told(transfer, file, batches):
             before = min(max(row - first, 0), batch.num_rows)
             yield Rows(position=Position(at, first), batch=batch, start=before)
         transfer.drop(file)
@@ -118,6 +115,7 @@ class ParquetRows:
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Give batches from the one that holds a row on, as RowFormat says."""
         with pq.ParquetFile(path, page_checksum_verification=True, buffer_size=1 << 20) as parquet:
+            self._check(path, parquet)
             first = 0
             for group in self.order.groups(file, parquet.num_row_groups).tolist():
                 count = parquet.metadata.row_group(group).num_rows
@@ -129,6 +127,13 @@ class ParquetRows:
                         at += batch.num_rows
                 first += count
 
+    def _check(self, path: Path, parquet: pq.ParquetFile) -> None:
+        leaves = [parquet.schema.column(i).path for i in range(len(parquet.schema.names))]
+        for column in self.columns or ():
+            if not any(f"{leaf}.".startswith(f"{column}.") for leaf in leaves):
+                there = ", ".join(parquet.schema_arrow.names)
+                raise SourceError(f"{path}: has no column {column}; name some of {there}")
+
     def _batches(
         self, parquet: pq.ParquetFile, file: int, group: int, batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
@@ -139,20 +144,21 @@ class ParquetRows:
         yield from table.take(self.order.rows(file, group, table.num_rows)).to_batches(batch_rows)
 
 
-def _attempted(transfer: Transfer, file: SourceFile) -> Path | StreamingError:
-    """Return a fetched file, or why there was no room for it yet."""
-    try:
-        return transfer.fetch(file)
-    except SourceError:
-        raise
-    except StreamingError as error:
-        return error
+def _fetched_now(transfer: Transfer, file: SourceFile, error: Exception) -> Path:
+    """Fetch a file that there was no room for while the one before it was here."""
+    if type(error) is not StreamingError:  # its children tell of other things than room
+        raise error
+    return transfer.fetch(file)
 
 
 def _told(
-    file: SourceFile, batches: Iterator[tuple[int, pa.RecordBatch]]
+    transfer: Transfer, file: SourceFile, batches: Iterator[tuple[int, pa.RecordBatch]]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     try:
         yield from batches
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{file.url}: cannot be read ({error})") from error
+        transfer.drop(file)  # the next run fetches it anew
+        raise SourceError(
+            f"{file.url}: cannot be read ({error}); if it is damaged, put a whole one in its "
+            "place; the same command goes on where it stopped"
+        ) from error

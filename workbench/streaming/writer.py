@@ -38,6 +38,14 @@ class ShardLimits:
     group_size: int = 32 << 20
 
 
+_OF_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_string,
+    pa.types.is_large_string,
+)
+
+
 class ShardWriter:
     """One shard that rows are added to; a context manager.
 
@@ -54,7 +62,7 @@ class ShardWriter:
 
         Args:
             path: The file.
-            schema: Of the rows.
+            schema: Of the rows: numbers, strings, bytes, and structs and lists of them.
             limits: Where the shard and its row groups end.
             raw_columns: Columns of bytes that are written as they are, as `audio.bytes`.
 
@@ -190,7 +198,11 @@ def _sizes(column: pa.Array) -> NDArray[np.int64]:
         for child in column.flatten():
             total += _sizes(child)
         return total
-    if pa.types.is_binary(kind) or pa.types.is_string(kind) or pa.types.is_large_binary(kind):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        upto = np.concatenate([[0], np.cumsum(_sizes(column.values))])
+        ends = upto[np.asarray(column.offsets)]
+        return np.where(np.asarray(column.is_valid()), np.diff(ends), 0)
+    if any(is_one(kind) for is_one in _OF_BYTES):
         lengths = pc.fill_null(pc.binary_length(column), 0)
         return np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64)
     width = (kind.bit_width + 7) // 8
@@ -199,13 +211,10 @@ def _sizes(column: pa.Array) -> NDArray[np.int64]:
 
 def _leaves(schema: pa.Schema) -> list[str]:
     """Return the names of the columns as Parquet has them, with dots."""
-    names = []
-    for field in schema:
-        if pa.types.is_struct(field.type):
-            names += [f"{field.name}.{child.name}" for child in field.type]
-        else:
-            names.append(field.name)
-    return names
+    out = pa.BufferOutputStream()
+    pq.write_metadata(schema, out)
+    columns = pq.read_metadata(pa.BufferReader(out.getvalue())).schema
+    return [columns.column(index).path for index in range(len(columns))]
 
 
 def _unwritten(path: Path, error: OSError) -> SinkError:
