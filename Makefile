@@ -29,6 +29,7 @@ soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
 bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/reader.py
 	$(BIN)/python tests/bench/groove.py
+	$(BIN)/python tests/bench/streaming.py
 
 lint: $(VENV)/dev ## check style, types, imports and notebooks
 	$(BIN)/ruff check .

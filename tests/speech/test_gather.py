@@ -34,7 +34,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> SpeechCorpus:
     folder = tmp_path_factory.mktemp("corpus") / "speech"
-    options = SpeechCorpusOptions(clips=120, seconds=0.4, corrupt=0.1, shards=3)
+    options = SpeechCorpusOptions(clips=120, seconds=0.5, corrupt=0.1, shards=3)
     return make_speech_corpus(folder, options)
 
 
@@ -54,7 +54,9 @@ def digests(folder: Path, *, whole: bool = True) -> dict[str, str]:
     return {
         name: hashlib.sha256(file.read_bytes()).hexdigest()
         for name, file in names.items()
-        if file.is_file() and (whole or name.startswith(("data/", "_skipped/")))
+        if file.is_file()
+        and not name.startswith((".", "README"))  # a card is headed by the name of its folder
+        and (whole or name.startswith(("data/", "_skipped/")))
     }
 
 
@@ -118,13 +120,13 @@ def test_the_rows_are_the_same_with_any_batch_and_any_number_of_workers(
 def test_a_gather_to_a_folder_that_is_killed_again_and_again_ends_in_the_same_bytes(
     corpus: SpeechCorpus, tmp_path: Path, workers: int
 ) -> None:
-    folder_kills(corpus, tmp_path, workers, kills=5)
+    folder_kills(corpus, tmp_path, workers, kills=2)
 
 
 def test_a_gather_to_a_hub_that_is_killed_again_and_again_ends_in_the_same_bytes(
     corpus: SpeechCorpus, tmp_path: Path, hub: HubServer
 ) -> None:
-    hub_kills(corpus, tmp_path, hub, kills=4)
+    hub_kills(corpus, tmp_path, hub, kills=2)
 
 
 @pytest.mark.soak
@@ -152,10 +154,7 @@ def folder_kills(corpus: SpeechCorpus, tmp_path: Path, workers: int, kills: int)
     for _ in range(kills):
         killed_after(chance.uniform(0.5, 1.0) * longest, said, to, work, {}, workers=workers)
     assert killed_after(60, said, to, work, {}, workers=workers)
-    killed = {k: v for k, v in digests(Path(to)).items() if not k.startswith(".")}
-    whole = digests(tmp_path / "whole")
-    del killed["README.md"], whole["README.md"]  # headed by the names of the folders
-    assert killed == whole
+    assert digests(Path(to)) == digests(tmp_path / "whole")
 
 
 def hub_kills(corpus: SpeechCorpus, tmp_path: Path, hub: HubServer, kills: int) -> None:

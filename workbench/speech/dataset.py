@@ -1,7 +1,6 @@
 """The dataset that grows: rows go in, shards come out, each with the state behind its last row."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -205,7 +204,7 @@ class Dataset:
             token=chunk.token,
             kept=old.kept + count,
             skipped=dict(sorted((Counter(old.skipped) + reasons).items())),
-            seconds=math.fsum([old.seconds, *chunk.seconds[rows].tolist()]),
+            microseconds=old.microseconds + int(np.rint(chunk.seconds[rows] * 1e6).sum()),
             transcribed=old.transcribed + int(chunk.is_transcribed[rows].sum()),
             to_pass=old.to_pass - (chunk.passed if before < 0 else 0),
         )

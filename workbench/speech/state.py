@@ -33,7 +33,7 @@ class SourceState:
         token: What the source needs to begin there; None where the position is all.
         kept: Rows that arrived.
         skipped: Reason: rows that were left out for it.
-        seconds: Seconds of sound that arrived.
+        microseconds: Sound that arrived; whole, so that sums do not depend on their order.
         transcribed: Rows whose transcript was written by speech-to-text.
         to_pass: Rows to leave out since an older program has gathered them.
         is_done: Whether all of it was read.
@@ -48,7 +48,7 @@ class SourceState:
     token: Any = None
     kept: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
+    microseconds: int = 0
     transcribed: int = 0
     to_pass: int = 0
     is_done: bool = False
@@ -57,6 +57,11 @@ class SourceState:
     def position(self) -> Position:
         """Where reading goes on."""
         return Position(self.file, self.row)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of sound that arrived."""
+        return self.microseconds / 1e6
 
     @property
     def read(self) -> int:

@@ -142,7 +142,7 @@ class _Wait(tenacity.wait.wait_base):
     def __init__(self, options: RetryOptions) -> None:
         first, most = options.first_wait_seconds, options.most_wait_seconds
         self._most = most
-        self._own = tenacity.wait_exponential_jitter(initial=first, max=most, jitter=first)
+        self._own = tenacity.wait_exponential(first, most) + tenacity.wait_random(0, first)
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None

@@ -108,12 +108,14 @@ class Transfer:
             self.folder.mkdir(parents=True, exist_ok=True)
             patiently(lambda: self._bring(file, part), self._options, file.url)
             settle(part, path)
-        except (requests.RequestException, DamagedError) as error:
+        except requests.HTTPError as error:
             raise told(error, file.url) from error
-        except OSError as error:
+        except Exception as error:
             if is_transient(error):
                 raise told(error, file.url) from error
-            raise _no_room(part, error) from error
+            if isinstance(error, OSError):
+                raise _no_room(part, error) from error
+            raise
         return path
 
     def drop(self, file: SourceFile) -> None:
