@@ -15,7 +15,7 @@ NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg -
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/test ## train a groove model on demo data, draw a new groove, keep the notebooks
+demo: $(VENV)/test ## train on demo data, draw a groove, gather speech, keep the notebooks
 	@$(BIN)/workbench run params/demo.yaml
 	@echo "Open the notebooks above with: make lab"
 

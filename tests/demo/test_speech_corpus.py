@@ -104,13 +104,13 @@ def syllable(onset="'", vowel="aa", coda="", tone="mid"):
     return next(s for s in all_syllables() if (s.onset, s.vowel, s.coda, s.tone) == wanted)
 
 
-def pitch_at(samples, rate, seconds):
-    """The pitch around a moment in Hz, by autocorrelation."""
-    half = round(0.03 * rate)
+def pitch_at(samples, rate, seconds, near):
+    """The pitch around a moment in Hz, by autocorrelation, within 0.65 to 1.5 of another."""
+    half = round(0.025 * rate)
     middle = round(seconds * rate)
     part = samples[middle - half : middle + half] * np.hanning(2 * half)
     correlation = np.correlate(part, part, "full")[2 * half - 1 :]
-    least, most = round(rate / 320), round(rate / 70)
+    least, most = round(rate / (1.5 * near)), round(rate / (0.65 * near))
     return rate / (least + int(np.argmax(correlation[least:most])))
 
 
@@ -122,7 +122,7 @@ def corpus(tmp_path_factory):
 # --- corpora
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(options=corpora)
 def test_the_truth_tells_which_audio_plays_as_long_as_it_should(tmp_path_factory, options):
     corpus = make_speech_corpus(tmp_path_factory.mktemp("demo") / "made", options)
@@ -139,7 +139,7 @@ def test_the_truth_tells_which_audio_plays_as_long_as_it_should(tmp_path_factory
             assert len(samples) / rate == pytest.approx(row.seconds, abs=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(options=corpora, more=st.integers(1, 25))
 def test_a_large_corpus_begins_with_the_clips_of_a_small_one(tmp_path_factory, options, more):
     folder = tmp_path_factory.mktemp("demo")
@@ -149,7 +149,7 @@ def test_a_large_corpus_begins_with_the_clips_of_a_small_one(tmp_path_factory, o
     assert audio_of(large)[: options.clips] == audio_of(small)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(options=corpora)
 def test_the_same_options_give_the_same_bytes(tmp_path_factory, options):
     folder = tmp_path_factory.mktemp("demo")
@@ -237,16 +237,16 @@ def test_a_clip_begins_and_ends_with_silence_that_is_not_digital(corpus):
 
 
 def test_parquet_files_have_groups_of_100_rows_and_checked_pages(tmp_path):
-    options = SpeechCorpusOptions(clips=230, seconds=0.5, shards=2)
+    options = SpeechCorpusOptions(clips=220, seconds=0.5, shards=2)
     corpus = make_speech_corpus(tmp_path / "made", options)
     names = [path.relative_to(corpus.folder).as_posix() for path in corpus.files]
     assert names == [f"data/train-0000{n}-of-00002.parquet" for n in range(2)]
     for path in corpus.files:
         file = pq.ParquetFile(path, page_checksum_verification=True)
         groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-        assert groups == [100, 15]
+        assert groups == [100, 10]
         rows = [row for row in corpus.rows if corpus.folder / row.file == path]
-        assert [row.row for row in rows] == list(range(115))
+        assert [row.row for row in rows] == list(range(110))
         for row, told in zip(file.read().to_pylist(), rows, strict=True):
             assert (row["sentence"] or "") == told.sentence
             assert (row["client_id"], row["locale"]) == (told.client_id, told.locale)
@@ -449,7 +449,7 @@ def test_phrases_hold_as_many_syllables_as_were_asked_for(count, seed):
 # --- voices
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     voice=voices,
     count=st.integers(1, 9),
@@ -471,8 +471,10 @@ def test_speech_is_finite_fills_the_scale_and_takes_its_time(voice, count, rate,
 @pytest.mark.parametrize("voice", [MAN, WOMAN], ids=["man", "woman"])
 @pytest.mark.parametrize("tone", TONES)
 def test_a_tone_moves_the_pitch_as_it_should(voice, rate, tone):
-    speech = speak([[syllable("d", "aa", tone=tone)] * 2], voice, rate, generator_of(1))
-    early, late = (pitch_at(speech, rate, seconds) / voice.pitch for seconds in (0.1, 0.19))
+    slow = replace(voice, pace=1.3)
+    speech = speak([[syllable("d", "aa", tone=tone)] * 2], slow, rate, generator_of(1))
+    times = (0.13, 0.247)
+    early, late = (pitch_at(speech, rate, t, voice.pitch) / voice.pitch for t in times)
     start, middle, end = TONES[tone]
     assert early == pytest.approx((start + middle) / 2 * 1.04, abs=0.05)
     assert late == pytest.approx((middle + 2 * end) / 3 * 1.04, abs=0.08)

@@ -320,15 +320,26 @@ def test_slow_connections_are_slow_each_by_itself(hub):
 # --- uploads
 
 
-def test_an_upload_dropped_midway_leaves_nothing(hub, api, tmp_path):
+def test_an_upload_dropped_midway_is_not_kept(hub, api):
     url = place_for(hub, CONTENT)
     hub.faults.add(match="PUT", kind="drop", after_bytes=50_000)
     with pytest.raises(requests.ConnectionError):
         requests.put(url, data=CONTENT)
     assert place_for(hub, CONTENT) is not None
-    assert not list(tmp_path.rglob("incoming-*"))
     assert requests.put(url, data=CONTENT).status_code == 200
     assert place_for(hub, CONTENT) is None
+
+
+def test_an_upload_whose_client_dies_leaves_nothing(hub, api, tmp_path):
+    url = place_for(hub, CONTENT)
+    client = http.client.HTTPConnection(hub.url.removeprefix("http://"))
+    client.putrequest("PUT", url.removeprefix(hub.url))
+    client.putheader("Content-Length", str(len(CONTENT)))
+    client.endheaders(CONTENT[:50_000])
+    wait_until(lambda: list(tmp_path.rglob("incoming-*")))
+    client.close()
+    wait_until(lambda: not list(tmp_path.rglob("incoming-*")))
+    assert place_for(hub, CONTENT) is not None
 
 
 def test_an_upload_can_be_watched_and_left_while_it_stalls(hub, api):
@@ -567,8 +578,7 @@ def test_closing_ends_connections_and_threads_however_silent(tmp_path):
         session.get(f"{hub.url}/api/whoami-v2")
         client = threading.Thread(target=received, args=(url,))
         client.start()
-        while not hub.faults.taken:
-            time.sleep(0.005)
+        wait_until(lambda: hub.faults.taken)
         start = time.monotonic()
     assert time.monotonic() - start < 2
     client.join(5)

@@ -10,12 +10,18 @@ from workbench.runs.batch import plan
 from workbench.runs.notebooks import read_notebook
 from workbench.runs.parameters import read_schema
 from workbench.runs.places import root
+from workbench.speech.options import GatherOptions
 
 TOP = root(Path(__file__).parent)
-OPTIONS = {"groove_train": TrainOptions, "groove_sample": SampleOptions}
+OPTIONS = {
+    "groove_train": TrainOptions,
+    "groove_sample": SampleOptions,
+    "speech_gather": GatherOptions,
+}
 # What a notebook starts from where it means to show more than the bare command does.
 OWN_DEFAULTS = {
     "groove_train": {"validate_every"},
+    "speech_gather": {"upload_batch_size"},
     "groove_sample": {"bars", "bpm", "style", "section", "top_p", "seed"},
 }
 # Paths are text in a parameters cell; empty text is none.

@@ -48,14 +48,14 @@ def parquet_of(groups: Sequence[int], *, first: int = 0, size: int = 40) -> byte
 
 
 def data_pages(content: bytes, column: str) -> list[range]:
-    """Return where the pages of a column lie in a Parquet file, one range a row group."""
+    """Return where the page of a column's values lies in a Parquet file, one range a row group."""
     metadata = pq.read_metadata(io.BytesIO(content))
     found = []
     for group in range(metadata.num_row_groups):
         chunks = map(metadata.row_group(group).column, range(metadata.num_columns))
         chunk = next(each for each in chunks if each.path_in_schema == column)
-        end = chunk.data_page_offset + chunk.total_compressed_size
-        found.append(range(chunk.data_page_offset, end))
+        begin = chunk.dictionary_page_offset or chunk.data_page_offset
+        found.append(range(chunk.data_page_offset, begin + chunk.total_compressed_size))
     return found
 
 

@@ -1,69 +1,186 @@
-"""Adapters to speech-to-text programs; each program is imported when it is asked for.
+"""Programs that hear speech, brought to one form; each is imported only when it is asked for.
 
-Sources: pocketsphinx 5 (`Decoder`), transformers (`pipeline`, task automatic-speech-recognition).
+An engine is for one thread at a time, and answers a clip alike whatever clips are beside it, but
+for the rounding of models that work on several at once. Sources: the Python documentation of
+pocketsphinx 5 (`Decoder`, JSGF grammars), and of transformers 5 (`AutoModelForCTC`,
+`WhisperForConditionalGeneration.generate`).
 """
 
 import importlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from workbench.speech.audio import resampled
+from workbench.errors import SpeechError
+from workbench.speech.audio import Samples, resampled
 from workbench.speech.stt import Answer, Clip, Engine
 
-_SAMPLE_RATE = 16_000  # Hz, of all models here
+_SPHINX_RATE = 16_000  # Hz, of the model in the package
+_FILLERS = ("<", "[", "+")  # what begins the names of silence, breath and noise
+_LONGEST_SECONDS = 30.0  # what Whisper hears at a time
+_SHORTEST_SECONDS = 0.1  # what Wav2Vec2 needs is a quarter of it
 
 
-def pocketsphinx() -> Engine:
-    """Return the engine of pocketsphinx, with the English model that its package carries.
+def pocketsphinx_engine(words: Sequence[str] = ()) -> Engine:
+    """Return an engine of pocketsphinx, with the English model that its package carries.
 
-    Its confidence is the probability of the whole hypothesis.
-
-    Raises:
-        ImportError: It is not installed.
-    """
-    program = importlib.import_module("pocketsphinx")
-    decoder = program.Decoder(samprate=_SAMPLE_RATE, loglevel="FATAL")
-
-    def hear(clip: Clip) -> Answer:
-        pcm = np.rint(np.clip(_at_rate(clip), -1, 1) * 32_767).astype("<i2")
-        decoder.start_utt()
-        decoder.process_raw(pcm.tobytes(), False, True)
-        decoder.end_utt()
-        found = decoder.hyp()
-        if found is None:
-            return "", 0.0
-        return found.hypstr, float(np.clip(decoder.get_logmath().exp(found.prob), 0, 1))
-
-    def pocketsphinx_engine(clips: list[Clip]) -> list[Answer]:
-        return [hear(clip) for clip in clips]
-
-    return pocketsphinx_engine
-
-
-def transformers(model: str) -> Engine:
-    """Return the engine of a model of transformers.
-
-    Pipelines of this task tell no confidence; a text counts 0.5, so that the first of several
-    engines that hears one wins.
+    Its confidence is the geometric mean of the posterior probabilities of the words.
 
     Args:
-        model: Its name on the hub, or a folder.
+        words: All that may be said, in any order; when empty, English.
 
     Raises:
-        ImportError: The extra `stt` is not installed.
+        SpeechError: pocketsphinx is not installed, or does not know one of the words.
     """
-    program = importlib.import_module("transformers")
-    pipeline = program.pipeline("automatic-speech-recognition", model=model)
+    pocketsphinx = _imported("pocketsphinx", "pip install pocketsphinx")
+    if not words:
+        return _sphinx_engine(pocketsphinx.Decoder(samprate=_SPHINX_RATE, loglevel="FATAL"))
+    decoder = pocketsphinx.Decoder(samprate=_SPHINX_RATE, lm=None, loglevel="FATAL")
+    if unknown := [word for word in words if decoder.lookup_word(word.lower()) is None]:
+        raise SpeechError(f"pocketsphinx: does not know {', '.join(unknown)}; leave these out")
+    choices = " | ".join(word.lower() for word in words)
+    decoder.add_jsgf_string("words", f"#JSGF V1.0; grammar words; public <words> = ({choices})+;")
+    decoder.activate_search("words")
+    return _sphinx_engine(decoder)
 
-    def transformers_engine(clips: list[Clip]) -> list[Answer]:
-        inputs = [{"raw": _at_rate(clip), "sampling_rate": _SAMPLE_RATE} for clip in clips]
-        texts = [str(answer["text"]) for answer in pipeline(inputs, batch_size=len(clips))]
-        return [(text, 0.5 if text.strip() else 0.0) for text in texts]
 
-    return transformers_engine
+def transformers_engine(model: str) -> Engine:
+    """Return an engine of transformers, on the GPU where there is one.
+
+    The confidence of a CTC model (Wav2Vec2 and its kin) is the mean probability of the likeliest
+    token a frame, of a Whisper model the geometric mean of the probabilities of its tokens. Clips
+    of more than 30 s are heard in parts, and their confidence is the mean of these.
+
+    Args:
+        model: Name on the hub, or a folder.
+
+    Raises:
+        SpeechError: The extra is not installed, or the model cannot be loaded.
+    """
+    install = "pip install 'workbench[stt]'"
+    transformers, torch = _imported("transformers", install), _imported("torch", install)
+    try:
+        config = transformers.AutoConfig.from_pretrained(model)
+        is_whisper = config.is_encoder_decoder
+        kind = (
+            transformers.AutoModelForSpeechSeq2Seq if is_whisper else transformers.AutoModelForCTC
+        )
+        network = kind.from_pretrained(model, dtype=torch.float32).eval()
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(model)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SpeechError(
+            f"transformers:{model}: cannot be loaded ({reason}); want a speech-recognition model's"
+            " name on the hub, or its folder"
+        ) from error
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    hear = _whisper_answers if is_whisper else _ctc_answers
+
+    def engine(clips: list[Clip], /) -> list[Answer]:
+        with torch.inference_mode():
+            return _in_parts(
+                clips,
+                extractor.sampling_rate,
+                lambda parts: hear(network, extractor, tokenizer, parts),
+            )
+
+    return _named(engine, f"transformers:{model}")
 
 
-def _at_rate(clip: Clip) -> NDArray[np.float32]:
-    samples, rate = clip
-    return resampled(samples, rate, _SAMPLE_RATE)
+def _imported(package: str, install: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise SpeechError(f"{package}: is not installed ({error}); {install}") from error
+
+
+def _named(engine: Engine, name: str) -> Engine:
+    """Return an engine whose mistakes are told under a name."""
+    engine.__qualname__ = name  # type: ignore[attr-defined]  # all engines here are functions
+    return engine
+
+
+def _sphinx_engine(decoder: Any) -> Engine:
+    def engine(clips: list[Clip], /) -> list[Answer]:
+        return [_sphinx_answer(decoder, clip) for clip in clips]
+
+    return _named(engine, "pocketsphinx")
+
+
+def _sphinx_answer(decoder: Any, clip: Clip) -> Answer:
+    samples = resampled(*clip, _SPHINX_RATE)
+    pcm = np.rint(samples.clip(-1, 1) * 32_767).astype(np.int16)
+    decoder.start_utt()
+    try:  # as one utterance, so that nothing is carried over to the next
+        decoder.process_raw(pcm.tobytes(), full_utt=True)
+    finally:
+        decoder.end_utt()
+    found = decoder.hyp()
+    if found is None:
+        return "", 0.0
+    said = [part.prob for part in decoder.seg() if not part.word.startswith(_FILLERS)]
+    logs = [math.log(max(probability, 1e-10)) for probability in said]
+    return found.hypstr, min(math.exp(sum(logs) / len(logs)), 1.0) if logs else 0.0
+
+
+def _in_parts(
+    clips: list[Clip], sample_rate: int, hear: Callable[[list[Samples]], list[Answer]]
+) -> list[Answer]:
+    """Return the answers to clips that are heard in parts of 30 s at most, as many at a time."""
+    cut = [_parts(resampled(*clip, sample_rate), sample_rate) for clip in clips]
+    parts = [part for of_one in cut for part in of_one]
+    heard: list[Answer] = []
+    for start in range(0, len(parts), len(clips)):
+        heard += hear(parts[start : start + len(clips)])
+    rest = iter(heard)
+    answers = []
+    for of_one in cut:
+        texts, confidences = zip(*(next(rest) for _ in of_one), strict=True)
+        answers.append((" ".join(text.strip() for text in texts), float(np.mean(confidences))))
+    return answers
+
+
+def _parts(samples: Samples, sample_rate: int) -> list[Samples]:
+    """Return samples in equal parts of 30 s at most, one that is too short to be heard padded."""
+    short = max(int(_SHORTEST_SECONDS * sample_rate) - len(samples), 0)
+    count = max(math.ceil(len(samples) / (_LONGEST_SECONDS * sample_rate)), 1)
+    return np.array_split(np.pad(samples, (0, short)), count)
+
+
+def _ctc_answers(
+    network: Any, extractor: Any, tokenizer: Any, parts: list[Samples]
+) -> list[Answer]:
+    rate = extractor.sampling_rate
+    inputs = extractor(parts, sampling_rate=rate, padding=True, return_tensors="pt")
+    logits = network(**inputs.to(network.device)).logits
+    probabilities, tokens = (found.cpu() for found in logits.softmax(-1).max(-1))
+    longest = max(len(part) for part in parts)
+    frames = [
+        math.ceil(tokens.shape[1] * len(part) / longest) for part in parts
+    ]  # the rest is padding
+    return [
+        (tokenizer.decode(tokens[at, :count]), float(probabilities[at, :count].mean()))
+        for at, count in enumerate(frames)
+    ]
+
+
+def _whisper_answers(
+    network: Any, extractor: Any, tokenizer: Any, parts: list[Samples]
+) -> list[Answer]:
+    rate = extractor.sampling_rate
+    inputs = extractor(parts, sampling_rate=rate, return_attention_mask=True, return_tensors="pt")
+    found = network.generate(
+        **inputs.to(network.device), return_dict_in_generate=True, output_scores=True
+    )
+    scores = network.compute_transition_scores(found.sequences, found.scores, normalize_logits=True)
+    written = found.sequences[:, -scores.shape[1] :].tolist()
+    texts = tokenizer.batch_decode(found.sequences, skip_special_tokens=True)
+    special = set(tokenizer.all_special_ids)
+    answers = []
+    for text, tokens, logs in zip(texts, written, scores.tolist(), strict=True):
+        own = [log for token, log in zip(tokens, logs, strict=True) if token not in special]
+        answers.append((text, math.exp(sum(own) / len(own)) if own else 0.0))
+    return answers

@@ -37,7 +37,7 @@ class GatherOptions:
         fresh: Start a new generation: what the target holds is deleted, in one act.
         append: Add further sources behind what the target holds; ids go on.
         all: Gather every source that has a name, in the order of their names.
-        language: Keep only rows of this language, as Common Voice writes it; empty keeps all.
+        language: Keep only rows of this language, as th; empty keeps all.
         sample: Gather only the first rows of each source.
         sample_size: How many rows of each source a sample keeps [1..].
         streaming_batch_size: Rows read, cleaned and transcribed at a time [1..].
@@ -51,7 +51,7 @@ class GatherOptions:
         trim: Cut silence at both ends of a clip, 30 dB below its loudest part.
         flac: Write sound as FLAC, about half the bytes, instead of WAV.
         private: A repository that is made is private.
-        workers: Processes that clean sound; 1 cleans in this one; rows are the same with any [1..].
+        workers: Processes that clean sound, 1 is this one; rows are the same with any [1..].
         enable_stt: Write transcripts that are missing by speech-to-text.
         stt_engines: Which engines, by commas; the surest answer wins. pocketsphinx,
             transformers:MODEL or package.module:function.
