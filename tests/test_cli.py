@@ -15,7 +15,8 @@ HEAVY = ("numpy", "torch", "numba", "jupyter", "jupyter_client", "papermill", "n
 COMMANDS = {
     "groove": ["train", "merge", "info", "score", "sample", "extract", "apply"],
     "nb": ["lint", "refresh"],
-    "demo": ["drums"],
+    "demo": ["drums", "speech"],
+    "speech": ["gather"],
 }
 
 

@@ -112,9 +112,12 @@ def _sphinx_engine(decoder: Any) -> Engine:
 
 def _sphinx_answer(decoder: Any, clip: Clip) -> Answer:
     samples = resampled(*clip, _SPHINX_RATE)
+    if not len(samples):
+        return "", 0.0
     pcm = np.rint(samples.clip(-1, 1) * 32_767).astype(np.int16)
+    decoder.reinit_feat()  # what it has learned of the noise in other clips is forgotten
     decoder.start_utt()
-    try:  # as one utterance, so that nothing is carried over to the next
+    try:
         decoder.process_raw(pcm.tobytes(), full_utt=True)
     finally:
         decoder.end_utt()
