@@ -273,7 +273,7 @@ def spoken(espeak, text, **options):
 
 
 @pytest.mark.espeak
-@pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
+@pytest.mark.parametrize("rate", [8000, 16_000])
 def test_words_of_a_small_vocabulary_are_recognised_at_any_rate(espeak, sphinxes, rate):
     said = ["yes", "seven", "forward", "winter", "january", "winter music"]
     clips = [spoken(espeak, text, sample_rate=rate) for text in said]
