@@ -86,6 +86,13 @@ def received(url, **options):
     return got, None
 
 
+def wait_until(condition, *, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.005)
+
+
 # --- ranges
 
 

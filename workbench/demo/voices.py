@@ -4,8 +4,8 @@ Units: seconds, Hz, samples from -1 to 1. `poles` are those of resonators, decay
 second. The synthesiser is parallel: every glottal pulse rings once through the resonances that the
 mouth has at that moment, as the sum of damped waves that the cascade of those resonators would
 give (Klatt, JASA 67, 1980; d'Alessandro and Rodet, FOF, 1989); noise is a pulse a sample
-with random strength. Only uniform random numbers, sums, products, quotients and comparisons of
-separate numpy calls are used, none of which differs between builds or processors, so a seed gives
+with random strength. Only uniform random numbers, sums, products, quotients, square roots and
+comparisons of separate numpy calls are used; none differs between processors, so a seed gives
 the same samples everywhere. What espeak-ng says is the same wherever its version is the same.
 """
 

@@ -112,9 +112,12 @@ def _sphinx_engine(decoder: Any) -> Engine:
 
 def _sphinx_answer(decoder: Any, clip: Clip) -> Answer:
     samples = resampled(*clip, _SPHINX_RATE)
+    if not len(samples):
+        return "", 0.0
     pcm = np.rint(samples.clip(-1, 1) * 32_767).astype(np.int16)
+    decoder.reinit_feat()  # what it has learned of the noise in other clips is forgotten
     decoder.start_utt()
-    try:  # as one utterance, so that nothing is carried over to the next
+    try:
         decoder.process_raw(pcm.tobytes(), full_utt=True)
     finally:
         decoder.end_utt()
@@ -153,18 +156,13 @@ def _parts(samples: Samples, sample_rate: int) -> list[Samples]:
 def _ctc_answers(
     network: Any, extractor: Any, tokenizer: Any, parts: list[Samples]
 ) -> list[Answer]:
-    rate = extractor.sampling_rate
-    inputs = extractor(parts, sampling_rate=rate, padding=True, return_tensors="pt")
-    logits = network(**inputs.to(network.device)).logits
-    probabilities, tokens = (found.cpu() for found in logits.softmax(-1).max(-1))
-    longest = max(len(part) for part in parts)
-    frames = [
-        math.ceil(tokens.shape[1] * len(part) / longest) for part in parts
-    ]  # the rest is padding
-    return [
-        (tokenizer.decode(tokens[at, :count]), float(probabilities[at, :count].mean()))
-        for at, count in enumerate(frames)
-    ]
+    """Return the answers to parts that are heard one by one, so that none is padded."""
+    rate, answers = extractor.sampling_rate, []
+    for part in parts:
+        inputs = extractor([part], sampling_rate=rate, return_tensors="pt").to(network.device)
+        probabilities, tokens = network(**inputs).logits[0].softmax(-1).max(-1)
+        answers.append((tokenizer.decode(tokens), float(probabilities.mean())))
+    return answers
 
 
 def _whisper_answers(

@@ -77,17 +77,10 @@ class ShardWriter:
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._waiting_size = 0
-        leaves = _leaves(schema)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(
-                path,
-                schema,
-                compression={leaf: "none" if leaf in raw_columns else "zstd" for leaf in leaves},
-                use_dictionary=[leaf for leaf in leaves if leaf not in raw_columns],
-                write_statistics=[leaf for leaf in leaves if leaf not in raw_columns],
-                write_page_checksum=True,
-            )
+            self._out = pa.OSFile(str(path), "wb")
+            self._writer = self._begun(raw_columns)
         except OSError as error:
             raise _unwritten(path, error) from error
 
@@ -143,9 +136,33 @@ class ShardWriter:
         try:
             self._write_group()
             self._writer.close()
-        except OSError as error:
+            self._out.close()
+        except BaseException as error:
             self.abandon()
-            raise _unwritten(self.path, error) from error
+            if isinstance(error, OSError):
+                raise _unwritten(self.path, error) from error
+            raise
+
+    def abandon(self) -> None:
+        """Delete the unfinished file."""
+        self._writer.is_open = False  # else it writes its end where the file was
+        self._delete()
+
+    def _begun(self, raw_columns: Sequence[str]) -> pq.ParquetWriter:
+        leaves = _leaves(self._schema)
+        coded = [leaf for leaf in leaves if leaf not in raw_columns]
+        try:
+            return pq.ParquetWriter(
+                self._out,
+                self._schema,
+                compression={leaf: "zstd" if leaf in coded else "none" for leaf in leaves},
+                use_dictionary=coded,
+                write_statistics=coded,
+                write_page_checksum=True,
+            )
+        except BaseException:
+            self._delete()
+            raise
 
     def _is_full(self, size: int) -> bool:
         """Return whether a row of a size has no place in the shard."""
@@ -176,10 +193,9 @@ class ShardWriter:
             except OSError as error:
                 raise _unwritten(self.path, error) from error
 
-    def abandon(self) -> None:
-        """Delete the unfinished file."""
+    def _delete(self) -> None:
         with contextlib.suppress(OSError):  # it is deleted anyway
-            self._writer.close()
+            self._out.close()
         self.path.unlink(missing_ok=True)
 
 
