@@ -115,11 +115,11 @@ def cleaned(batch: Batch) -> CleanedBatch:
 
 def _unwanted(clips: pa.RecordBatch, language: str) -> dict[int, Skip]:
     """Return the rows that are left out for another reason than their sound."""
-    skips = {}
+    told = enumerate(clips["left_out"].to_pylist())
+    skips = {at: Skip(index=at, reason=why, detail="") for at, why in told if why is not None}
     if language:
-        told = clips["language"].to_pylist()
-        for index, other in enumerate(told):
-            if other is not None and other != language:
+        for index, other in enumerate(clips["language"].to_pylist()):
+            if other is not None and other != language and index not in skips:
                 skips[index] = Skip(index=index, reason="other_language", detail=str(other))
     lengths = pc.utf8_length(clips["transcript"]).to_pylist()
     for index, length in enumerate(lengths):

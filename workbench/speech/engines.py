@@ -156,18 +156,13 @@ def _parts(samples: Samples, sample_rate: int) -> list[Samples]:
 def _ctc_answers(
     network: Any, extractor: Any, tokenizer: Any, parts: list[Samples]
 ) -> list[Answer]:
-    rate = extractor.sampling_rate
-    inputs = extractor(parts, sampling_rate=rate, padding=True, return_tensors="pt")
-    logits = network(**inputs.to(network.device)).logits
-    probabilities, tokens = (found.cpu() for found in logits.softmax(-1).max(-1))
-    longest = max(len(part) for part in parts)
-    frames = [
-        math.ceil(tokens.shape[1] * len(part) / longest) for part in parts
-    ]  # the rest is padding
-    return [
-        (tokenizer.decode(tokens[at, :count]), float(probabilities[at, :count].mean()))
-        for at, count in enumerate(frames)
-    ]
+    """Return the answers to parts that are heard one by one, so that none is padded."""
+    rate, answers = extractor.sampling_rate, []
+    for part in parts:
+        inputs = extractor([part], sampling_rate=rate, return_tensors="pt").to(network.device)
+        probabilities, tokens = network(**inputs).logits[0].softmax(-1).max(-1)
+        answers.append((tokenizer.decode(tokens), float(probabilities.mean())))
+    return answers
 
 
 def _whisper_answers(

@@ -108,6 +108,11 @@ class GatherOptions:
             found.append("fresh and append: one deletes what the other adds to; give one of them")
         if self.flac and not self.standardization:
             found.append("flac: is made by standardization; leave --no-standardization out")
+        if self.checkpoint is not None and not self.accept_legacy:
+            found.append(
+                "checkpoint: the position in it cannot be trusted, so it is only compared with a "
+                "recount of what the target holds; give --accept-legacy with it"
+            )
         if not _SIZE.fullmatch(self.shard_size.strip()) or self.limits.size < 1:
             found.append(f"shard_size: {self.shard_size!r} is no size; want as 500MB or 5GB")
         options.refuse(found)

@@ -97,7 +97,7 @@ def _begun(content: bytes | None, sink: Sink, options: GatherOptions) -> GatherS
         refuse(_differences(state.settings, settings, sink.name))
         return state
     shards = sink.names(f"{DATA}/*.parquet")
-    if not shards:
+    if not shards and options.checkpoint is None:
         return GatherState(settings=settings)
     return imported(sink, shards, options)
 

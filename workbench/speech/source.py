@@ -12,13 +12,15 @@ from workbench.streaming.reader import RowFormat, Rows, read
 from workbench.streaming.source import Position, Source, SourceFile
 from workbench.streaming.transfer import Transfer
 
-# What every adapter makes of its records; all may be null.
+# What every adapter makes of its records; all may be null. `left_out` says, in a word that is
+# counted, why a row is left out whatever its sound is.
 CLIPS = pa.schema(
     [
         ("audio", pa.binary()),
         ("transcript", pa.string()),
         ("speaker", pa.string()),
         ("language", pa.string()),
+        ("left_out", pa.string()),
     ]
 )
 

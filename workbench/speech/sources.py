@@ -1,42 +1,57 @@
-"""The sources of speech, by the names that people give them.
+"""The sources of speech, by the names that people give them: `[NAME=]PLACE[?KEY=VALUE&…]`.
 
-`demo`; `hf://user/name[@revision][/folder]`, a folder, a web list or any fsspec URL of Parquet; a
-folder in Common Voice's layout. Behind the name, `?audio=COLUMN&transcript=COLUMN&…&name=NAME`
-says which columns are meant and what the rows call the source.
+A place is `hf://user/name[@revision][/folder]`, a folder, a pattern with `*`, a web list or any
+URL that fsspec knows, all of Parquet; or a folder in Common Voice's layout (`?tsv=train` chooses
+another table than validated, `?clips=FOLDER` other clips). `?audio=COLUMN&transcript=COLUMN&
+speaker=COLUMN&language=COLUMN` says which columns are meant, where they are not the usual ones,
+and `name=NAME` what the rows call the source.
+
+Sources with names of their own need no place: `demo`, which the program makes itself, and those of
+NAMED; `NAME=PLACE` reads a copy of one. VISTECCommonVoiceTH, or VISTEC, always needs its folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import urlsplit
 
 from workbench.demo.speech import SpeechCorpusOptions, make_speech_corpus
 from workbench.errors import OptionsError
 from workbench.options import did_you_mean
-from workbench.speech.fields import USUAL, Columns, FolderClips
+from workbench.speech.asked import FIELDS, Asked, read_said
+from workbench.speech.corpora import open_common_voice, open_gigaspeech2, open_vistec
+from workbench.speech.fields import Columns
+from workbench.speech.folders import clips_folder, holds_tables, open_folder, open_tables
 from workbench.speech.options import GatherOptions
 from workbench.speech.source import SpeechSource
 from workbench.streaming import listing
-from workbench.streaming.hub import PREFIX, repository
+from workbench.streaming.footer import first_schema
+from workbench.streaming.hub import PREFIX
 from workbench.streaming.reader import ParquetRows
 from workbench.streaming.source import UNKNOWN, Source, SourceFile
-from workbench.streaming.table import TableRows
 from workbench.streaming.transfer import is_local
 
 # Sources that have names of their own, and where they are.
 NAMED: Mapping[str, str] = {
+    "GigaSpeech2": "hf://speechcolab/gigaspeech2",
+    "MozillaCommonVoice": "hf://fsicoli/common_voice_22_0",
     "ProcessedVoiceTH": "hf://Porameht/processed-voice-th-169k",
 }
 DEMO = "demo"
+VISTEC = "VISTECCommonVoiceTH"
 
-# Source: the corpus releases of Common Voice, validated.tsv.
-_COMMON_VOICE = {
-    "audio": "path",
-    "transcript": "sentence",
-    "speaker": "client_id",
-    "language": "locale",
-}
+_LABELS = {DEMO: DEMO, VISTEC: VISTEC, "VISTEC": VISTEC, **{name: name for name in NAMED}}
+
+
+def with_all(said: Sequence[str]) -> list[str]:
+    """Return what was said and every source of NAMED that is not among it, in another place or not.
+
+    Args:
+        said: Names of sources.
+    """
+    there = {read_said(name, _LABELS).label for name in said}
+    return [*said, *(name for name in NAMED if name not in there)]
 
 
 def open_speech_source(
@@ -51,95 +66,103 @@ def open_speech_source(
         revision: What to pin to, in place of the newest.
 
     Raises:
-        OptionsError: The name is none.
-        SourceError: It cannot be reached, or holds nothing.
+        OptionsError: The name is none, or tells what says nothing about such a source.
+        SourceError: It cannot be reached, or holds nothing that was asked for.
         AccessError: It wants another token.
     """
-    place, _, query = said.partition("?")
-    told = _told(said, query)
-    if place == DEMO:
-        return _demo(said, work)
-    name = told.pop("name", "") or (place if place in NAMED else _name(place))
-    place = NAMED.get(place, place)
-    if is_local(place):
-        _refuse_nothing(place)
-        if table := _table(Path(place), told.pop("tsv", "validated")):
-            return _common_voice(said, name, table)
-    told.pop("tsv", None)
-    files = listing.open_source(place, revision=revision, options=options.retries)
-    columns = Columns(place=place, named=told)
-    return SpeechSource(said=said, name=name, list=files, rows_of=ParquetRows(), clips_of=columns)
+    found = read_said(said, _LABELS, revision)
+    if found.label in NAMED and not found.place:
+        found = replace(found, place=NAMED[found.label])
+    if found.label == VISTEC and not found.place:
+        raise OptionsError(f"{said}: is published nowhere as a whole; give {VISTEC}=FOLDER")
+    return _OPENED.get(found.label, _open_place)(found, work, options)
 
 
 def iterable_speech_source(
-    dataset: Any, name: str, columns: Mapping[str, str] | None = None
+    dataset: Any, said: str, columns: Mapping[str, str] | None = None
 ) -> SpeechSource:
     """Return a `datasets.IterableDataset` as a source.
 
     Args:
         dataset: The dataset; its column of sound with `decode=False`.
-        name: What the rows and the state call it.
+        said: What the rows and the state call it.
         columns: Field: column, where they have not the usual names.
+
+    Raises:
+        SourceError: A column is not there, or of a kind that cannot be.
     """
-    features = str(getattr(dataset, "features", None))
+    features = getattr(dataset, "features", None)
+    clips_of = Columns(place=said, named=dict(columns or {}))
+    if features:
+        clips_of.read(features.arrow_schema)
     rows = SourceFile(name="rows", url="rows", size=UNKNOWN, digest=f"features:{features}")
     return SpeechSource(
-        said=name,
-        name=name,
-        list=Source(name=name, files=(rows,)),
+        said=said,
+        name=said,
+        list=Source(name=said, files=(rows,)),
         rows_of=ParquetRows(),
-        clips_of=Columns(place=name, named=dict(columns or {})),
+        clips_of=clips_of,
         dataset=dataset,
     )
 
 
-def _told(said: str, query: str) -> dict[str, str]:
-    told = dict(parse_qsl(query, keep_blank_values=True))
-    known = [*USUAL, "name", "tsv"]
-    for key, value in told.items():
-        if key not in known or not value:
-            near = did_you_mean(key, known)
-            raise OptionsError(
-                f"{said}: {key!r} is none of {', '.join(known)}{near}"
-                if key not in known
-                else f"{said}: {key} is empty; name a column"
-            )
-    return told
-
-
-def _demo(said: str, work: Path) -> SpeechSource:
+def _open_demo(asked: Asked, work: Path, options: GatherOptions) -> SpeechSource:
     """Return the corpus that the program makes itself, known by names within it alone."""
+    if asked.place:
+        raise OptionsError(f"{asked.said}: {DEMO} is made by the program; it lies nowhere else")
     corpus = make_speech_corpus(work / DEMO, SpeechCorpusOptions())
-    files = replace(listing.folder_source(corpus.folder), name=DEMO)
-    columns = Columns(place=DEMO)
-    return SpeechSource(said=said, name=DEMO, list=files, rows_of=ParquetRows(), clips_of=columns)
+    return _parquet(asked, replace(listing.folder_source(corpus.folder), name=DEMO), options)
 
 
-def _table(folder: Path, tsv: str) -> Path | None:
-    """Return the table of a folder in Common Voice's layout, or None where it is none."""
-    path = folder / f"{tsv}.tsv"
-    return path if path.is_file() and (folder / "clips").is_dir() else None
+def _open_place(asked: Asked, work: Path, options: GatherOptions) -> SpeechSource:
+    """Return what lies at a place: Parquet, or a folder in Common Voice's layout."""
+    if not is_local(asked.place):
+        place = asked.place
+        is_folder = not place.startswith((PREFIX, "http://", "https://")) and not _is_one(place)
+        place = place.rstrip("/") + "/**/*.parquet" if is_folder else place
+        files = listing.open_source(place, revision=asked.revision, options=options.retries)
+        return _parquet(asked, files, options)
+    path = Path(asked.place)
+    if not path.exists() and any(set(part) & set("*[") for part in path.parts):
+        at = next(n for n, part in enumerate(path.parts) if set(part) & set("*["))
+        root, pattern = Path(*path.parts[:at]), "/".join(path.parts[at:])
+        return _parquet(asked, listing.folder_source(root, pattern), options)
+    if not path.exists():
+        names = [DEMO, *NAMED, VISTEC]
+        near = did_you_mean(asked.said.partition("=")[0], names)
+        raise OptionsError(
+            f"{asked.place}: is no folder or file here, and none of {', '.join(names)}{near}"
+        )
+    if holds_tables(asked, path):
+        return open_folder(asked, path)
+    if path.suffix.lower() in (".tsv", ".csv"):
+        return open_tables(asked, path.parent, [path], clips_folder(asked, path.parent))
+    return _parquet(asked, listing.folder_source(path), options)
 
 
-def _common_voice(said: str, name: str, table: Path) -> SpeechSource:
+def _parquet(asked: Asked, files: Source, options: GatherOptions) -> SpeechSource:
+    asked.refuse_others(FIELDS)
+    clips_of = Columns(place=asked.said, named=asked.columns)
+    schema = first_schema(files, options.retries)
+    columns = None if schema is None else clips_of.read(schema)
     return SpeechSource(
-        said=said,
-        name=name,
-        list=listing.folder_source(table),
-        rows_of=TableRows(),
-        clips_of=FolderClips(folder=table.parent / "clips", columns=_COMMON_VOICE),
+        said=asked.said,
+        name=asked.name,
+        list=files,
+        rows_of=ParquetRows(columns=columns),
+        clips_of=clips_of,
     )
 
 
-def _name(place: str) -> str:
-    if place.startswith(PREFIX):
-        return repository(place)[0].partition("/")[2]
-    return Path(place.rstrip("/")).name
+def _is_one(url: str) -> bool:
+    """Return whether a URL is that of a file or a pattern, not of a folder."""
+    return "*" in url or bool(Path(urlsplit(url).path).suffix)
 
 
-def _refuse_nothing(place: str) -> None:
-    if not Path(place).exists():
-        near = did_you_mean(place, [DEMO, *NAMED])
-        raise OptionsError(
-            f"{place}: is no folder or file here, and none of {', '.join([DEMO, *NAMED])}{near}"
-        )
+_Open = Callable[[Asked, Path, GatherOptions], SpeechSource]
+_OPENED: Mapping[str, _Open] = {
+    DEMO: _open_demo,
+    "GigaSpeech2": open_gigaspeech2,
+    "MozillaCommonVoice": open_common_voice,
+    VISTEC: open_vistec,
+}

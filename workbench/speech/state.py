@@ -16,7 +16,9 @@ from workbench.streaming.source import Position
 STATE_NAME = "_state/state.json"
 FORMAT = 1
 DATA, LOGS = "data", "_skipped"  # folders of the shards, and of what was left out
-OURS = (f"{DATA}/train-*.parquet", f"{LOGS}/train-*.jsonl")
+_NUMBER = "[0-9]" * 5
+# A shard of another program, as train-00000-of-00002.parquet, is not ours to sweep away.
+OURS = (f"{DATA}/train-{_NUMBER}.parquet", f"{LOGS}/train-{_NUMBER}.jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

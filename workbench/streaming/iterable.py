@@ -58,7 +58,7 @@ def read_iterable(
     first = 0
     if token is not None:
         if not _is_state({"row": 0, "state": batches.state_dict()}, token):
-            raise SourceError("the token is of another dataset or another epoch; start over")
+            raise SourceError("the token is of another dataset; start over")
         first = token["row"]
         batches.load_state_dict(copy.deepcopy(token["state"]))
     state = token["state"] if token else batches.state_dict()
@@ -90,11 +90,11 @@ def _is_shuffled(examples: Any) -> bool:
 
 
 def _is_state(fresh: Any, state: Any) -> bool:
-    """Return whether a state may have come of a fresh one: of the same make, kinds and epoch."""
+    """Return whether a state may have come of a fresh one: of the same make and kinds."""
     if isinstance(fresh, dict) and isinstance(state, dict):
-        is_same_epoch = fresh.get("epoch") == state.get("epoch")
-        same_keys = is_same_epoch and fresh.keys() == state.keys()
-        return same_keys and all(_is_state(fresh[key], state[key]) for key in fresh)
+        return fresh.keys() == state.keys() and all(
+            _is_state(fresh[key], state[key]) for key in fresh
+        )
     if isinstance(fresh, list) and isinstance(state, list):
         return len(fresh) == len(state) and all(map(_is_state, fresh, state))
     if isinstance(fresh, str) and isinstance(state, str):
