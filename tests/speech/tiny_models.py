@@ -37,8 +37,9 @@ def save_whisper_model(folder: Path) -> None:
     """Save a Whisper model."""
     torch.manual_seed(0)
     tokens = [*_SPECIAL, *"abcdefghijklmnop"]
+    number = {token: at for at, token in enumerate(tokens)}
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    vocabulary.write_text(json.dumps({token: at for at, token in enumerate(tokens)}))
+    vocabulary.write_text(json.dumps(number))
     merges.write_text("#version: 0.2\n")
     tokenizer = transformers.WhisperTokenizer(str(vocabulary), str(merges))
     tokenizer.add_tokens(_SPECIAL[1:], special_tokens=True)
@@ -59,7 +60,7 @@ def save_whisper_model(folder: Path) -> None:
         bos_token_id=0,
         eos_token_id=0,
         decoder_start_token_id=1,
-        suppress_tokens=None,
+        suppress_tokens=[number[token] for token in _SPECIAL],
         begin_suppress_tokens=None,
     )
     network = transformers.WhisperForConditionalGeneration(config)
@@ -72,6 +73,7 @@ def save_whisper_model(folder: Path) -> None:
         lang_to_id={"<|en|>": 2, "<|th|>": 3},
         task_to_id={"translate": 4, "transcribe": 5},
         no_timestamps_token_id=6,
+        suppress_tokens=[number[token] for token in _SPECIAL],
         max_length=12,
     )
     network.save_pretrained(folder)

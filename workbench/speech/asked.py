@@ -114,8 +114,9 @@ def _name(place: str) -> str:
     if place.startswith(PREFIX):
         return repository(place)[0].partition("/")[2]
     path = Path(place) if is_local(place) else Path(urlsplit(place).path.lstrip("/") or place)
-    plain = [part for part in path.parts if not set(part) & set("*[{")]
-    last = Path(*plain) if plain else Path()
+    is_pattern = not (is_local(place) and path.exists())
+    plain = [part for part in path.parts if not (is_pattern and set(part) & set("*[{"))]
+    last = Path(*plain)
     if is_local(place):
         last = Path(last.absolute())
     return last.stem if last.suffix in _FILES else last.name or "speech"

@@ -63,7 +63,14 @@ class Dataset:
         schema: Of the rows.
     """
 
-    def __init__(self, state: GatherState, sink: Sink, staging: Path, options: GatherOptions):
+    def __init__(
+        self,
+        state: GatherState,
+        sink: Sink,
+        staging: Path,
+        options: GatherOptions,
+        behind: Behind,
+    ) -> None:
         """Go on with a dataset.
 
         Args:
@@ -71,6 +78,7 @@ class Dataset:
             sink: Where it is.
             staging: Where the open shard is.
             options: How it is gathered.
+            behind: Where commits are under way.
         """
         self.state = state
         self.committed = state
@@ -78,14 +86,19 @@ class Dataset:
         self._sink = sink
         self._staging = staging
         self._options = options
-        self._behind = Behind()
+        self._behind = behind
         self._writer: ShardWriter | None = None
         self._log: list[str] = []
         self._older_card = (sink.read(CARD_NAME) or b"").decode("utf-8", "replace")
 
-    def reset(self) -> None:
-        """Delete what the sink holds, in the one act that also begins the new generation."""
-        self._commit("Begin a new generation", self.state, {}, deletes=[DATA, LOGS])
+    def begin(self, *, resets: bool) -> None:
+        """Say at the sink that the dataset is ours, before its first shard is on the way.
+
+        Args:
+            resets: Whether what the sink holds is deleted, in the same act.
+        """
+        deletes = [DATA, LOGS] if resets else []
+        self._commit(f"Begin generation {self.state.generation}", self.state, {}, deletes)
         self._behind.wait()
 
     def add(self, source: int, chunk: Chunk) -> None:

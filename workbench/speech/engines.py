@@ -176,9 +176,9 @@ def _whisper_answers(
     scores = network.compute_transition_scores(found.sequences, found.scores, normalize_logits=True)
     written = found.sequences[:, -scores.shape[1] :].tolist()
     texts = tokenizer.batch_decode(found.sequences, skip_special_tokens=True)
-    special = set(tokenizer.all_special_ids)
     answers = []
     for text, tokens, logs in zip(texts, written, scores.tolist(), strict=True):
-        own = [log for token, log in zip(tokens, logs, strict=True) if token not in special]
+        pairs = zip(tokens, logs, strict=True)  # in this vocabulary, text is before the end's token
+        own = [log for token, log in pairs if token < tokenizer.eos_token_id]
         answers.append((text, math.exp(sum(own) / len(own)) if own else 0.0))
     return answers

@@ -31,6 +31,7 @@ from workbench.speech.rows import Origin, numbered
 from workbench.speech.source import SpeechSource
 from workbench.speech.state import OURS, GatherState
 from workbench.speech.stt import NO_TRANSCRIPT, Engine, load_engines, transcribed
+from workbench.streaming.ahead import Behind
 from workbench.streaming.reader import Rows
 from workbench.streaming.sink import Sink
 from workbench.streaming.transfer import Transfer
@@ -85,12 +86,12 @@ def gather(
     begun = time.monotonic()
     staging = sink.staging(work)
     engines = load_engines(options.stt_engines) if options.enable_stt else ()
-    with _only_one(staging, sink.name):
+    with _only_one(staging, sink.name), Behind() as behind:
         plan = planned(said, sink.open(), sink, work, options)
         sink.create()
-        dataset = Dataset(plan.state, sink, staging, options)
-        if plan.resets:
-            dataset.reset()
+        dataset = Dataset(plan.state, sink, staging, options, behind)
+        if plan.begins:
+            dataset.begin(resets=plan.resets)
         sink.sweep(OURS, plan.state.names())
         run = _Run(
             plan,

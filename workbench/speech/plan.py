@@ -31,12 +31,14 @@ class Plan:
         state: The state it begins with; the sources that were asked for among its own.
         sources: What a source was named by: the source; those that could be opened.
         failed: What a source was named by: why it could not be opened.
+        begins: Whether the target does not hold a state of this generation yet.
         resets: Whether what the target holds is to be deleted first.
     """
 
     state: GatherState
     sources: Mapping[str, SpeechSource]
     failed: Mapping[str, WorkbenchError]
+    begins: bool
     resets: bool
 
     @property
@@ -79,6 +81,7 @@ def planned(
         state=replace(state, sources=(*state.sources, *begun)),
         sources=sources,
         failed=failed,
+        begins=options.fresh or content is None,
         resets=options.fresh and holds_any,
     )
 

@@ -7,6 +7,7 @@ for. The threads are daemons: they never keep an interrupted program from ending
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -81,8 +82,8 @@ def _begun(function: Callable[[Item], Result], items: Iterator[Item]) -> tuple[I
 class Behind:
     """Calls that are finished one at a time, in order, behind the work that makes them.
 
-    A context manager: a block that ends well waits for the last call; one that ends by an
-    exception leaves it to itself.
+    A context manager: a block waits at its end for the last call, so that none goes on when others
+    take it for over. What it raises is lost where the block itself ends by an exception.
     """
 
     def __init__(self) -> None:
@@ -98,9 +99,12 @@ class Behind:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for the last call where all went well."""
+        """Wait for the last call."""
         if kind is None:
             self.wait()
+        else:
+            with suppress(Exception):
+                self.wait()
 
     def wait(self) -> None:
         """Wait until nothing is under way.
