@@ -81,17 +81,11 @@ class Cleaned:
         content: The bytes of the file.
         seconds: Its length.
         sample_rate: Its rate, Hz.
-        level_before_db: Level of what came, dBFS RMS, -120 or more.
-        level_after_db: Level of the content, dBFS RMS, -120 or more.
-        seconds_before: Length of what came.
     """
 
     content: bytes
     seconds: float
     sample_rate: int
-    level_before_db: float
-    level_after_db: float
-    seconds_before: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +115,12 @@ def clean(content: bytes, options: AudioOptions) -> Cleaned | Refusal:
     if isinstance(decoded, Refusal):
         return decoded
     samples, sample_rate = decoded
-    seconds_before, level_before = len(samples) / sample_rate, level_db(samples)
+    count = len(samples)
     if options.standardization:
         pcm = _standard(samples, sample_rate, options)
-        sample_rate = options.sample_rate
+        sample_rate, count = options.sample_rate, len(pcm)
         content = _written(pcm, sample_rate, options)
-        samples = _scaled(pcm)
-    return Cleaned(
-        content=content,
-        seconds=len(samples) / sample_rate,
-        sample_rate=sample_rate,
-        level_before_db=level_before,
-        level_after_db=level_db(samples) if options.standardization else level_before,
-        seconds_before=seconds_before,
-    )
+    return Cleaned(content=content, seconds=count / sample_rate, sample_rate=sample_rate)
 
 
 def clean_batch(contents: Sequence[bytes | None], options: AudioOptions) -> list[Cleaned | Refusal]:
@@ -167,8 +153,7 @@ def decode(content: bytes) -> tuple[Samples, int] | Refusal:
 
 def level_db(samples: Samples) -> float:
     """Return the RMS level of samples `(n,)` in dBFS, at least -120."""
-    power = float(_energies(samples).sum()) / max(len(samples), 1)
-    return max(10 * float(np.log10(power)), FLOOR_DB) if power > 0 else FLOOR_DB
+    return _level_db(_energies(samples), len(samples))
 
 
 def resampled(samples: Samples, sample_rate: int, wanted_rate: int) -> Samples:
@@ -189,13 +174,23 @@ def trimmed(samples: Samples, *, top_db: float = 30.0) -> slice:
         samples: `(n,)`, finite.
         top_db: How far under the loudest frame silence begins, dB.
     """
-    energies = _energies(samples)
-    padded = np.zeros(len(samples) // _HOP + 4)
+    hops = _sounding(_energies(samples), len(samples), top_db)
+    return slice(hops.start * _HOP, min(hops.stop * _HOP, len(samples)))
+
+
+def _sounding(energies: NDArray[np.float64], count: int, top_db: float = 30.0) -> slice:
+    """Return the hops of a recording of so many samples that `trimmed` keeps."""
+    padded = np.zeros(count // _HOP + 4)
     padded[2 : 2 + len(energies)] = energies
     power = (padded[:-3] + padded[1:-2] + padded[2:-1] + padded[3:]) / _FRAME
     audible = np.maximum(power, _FAINTEST)
     sounding = np.flatnonzero(audible > audible.max() * 10 ** (-top_db / 10))
-    return slice(int(sounding[0]) * _HOP, min((int(sounding[-1]) + 1) * _HOP, len(samples)))
+    return slice(int(sounding[0]), int(sounding[-1]) + 1)
+
+
+def _level_db(energies: NDArray[np.float64], count: int) -> float:
+    power = float(energies.sum()) / max(count, 1)
+    return max(10 * float(np.log10(power)), FLOOR_DB) if power > 0 else FLOOR_DB
 
 
 def _energies(samples: Samples) -> NDArray[np.float64]:
@@ -221,17 +216,21 @@ def _energies_of_block(samples: Samples) -> NDArray[np.float64]:
 def _standard(samples: Samples, sample_rate: int, options: AudioOptions) -> NDArray[np.int16]:
     """Return samples at the rate, without the idle ends and at the level that are asked for."""
     samples = resampled(samples, sample_rate, options.sample_rate)
+    energies = _energies(samples)
     if options.trim:  # at the new rate, so that a frame is as long whatever the old one was
-        samples = samples[trimmed(samples)]
-    gain = _gain(samples, options.target_db) if options.volume_norm else 1.0
-    steps = np.rint(samples * np.float32(gain * 32_768))
-    pcm: NDArray[np.int16] = steps.clip(-32_768, 32_767, out=steps).astype(np.int16)
+        hops = _sounding(energies, len(samples))
+        samples, energies = samples[hops.start * _HOP : hops.stop * _HOP], energies[hops]
+    level = _level_db(energies, len(samples))
+    gain = _gain(samples, level, options.target_db) if options.volume_norm else 1.0
+    steps = samples * np.float32(gain * 32_768)
+    np.rint(steps, out=steps)
+    np.maximum(steps, -32_768, out=steps)
+    pcm: NDArray[np.int16] = np.minimum(steps, 32_767, out=steps).astype(np.int16)
     return pcm
 
 
-def _gain(samples: Samples, target_db: float) -> float:
+def _gain(samples: Samples, level: float, target_db: float) -> float:
     """Return the factor that brings samples to a level, or their peak to -0.1 dBFS before that."""
-    level = level_db(samples)
     if level == FLOOR_DB:
         return 1.0  # silence stays silence
     peak = max(float(samples.max()), -float(samples.min()))

@@ -1,4 +1,4 @@
-"""Batches of clips cleaned, in this process or in others."""
+"""Batches of clips with their sound cleaned, and why some were left out."""
 
 from dataclasses import dataclass
 
@@ -23,27 +23,6 @@ CLEANED = pa.schema(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Clips to clean; goes to another process as it is.
-
-    Attributes:
-        clips: An Arrow stream of one batch of the schema CLIPS.
-        language: Rows of other languages are left out; empty keeps all.
-        options: How sound is cleaned.
-        label: What errors call it.
-    """
-
-    clips: bytes
-    language: str
-    options: AudioOptions
-    label: str
-
-    def __str__(self) -> str:
-        """Return what errors call it."""
-        return self.label
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
     """A row that was left out.
 
@@ -63,35 +42,27 @@ class CleanedBatch:
     """What became of a batch.
 
     Attributes:
-        rows: An Arrow stream of one batch of the schema CLEANED.
+        rows: Of the schema CLEANED.
         skips: The rows that were left out, in order.
     """
 
-    rows: bytes
+    rows: pa.RecordBatch
     skips: tuple[Skip, ...]
 
 
-def packed(batch: pa.RecordBatch) -> bytes:
-    """Return a batch as an Arrow stream, with no more bytes than are its own."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())
+def cleaned(clips: pa.RecordBatch, language: str, options: AudioOptions) -> CleanedBatch:
+    """Return clips with their sound cleaned, and which were left out, and why.
 
-
-def unpacked(stream: bytes) -> pa.RecordBatch:
-    """Return the batch of an Arrow stream."""
-    with pa.ipc.open_stream(stream) as reader:
-        return reader.read_next_batch()
-
-
-def cleaned(batch: Batch) -> CleanedBatch:
-    """Return a batch with its sound cleaned, and which rows were left out, and why."""
-    clips = unpacked(batch.clips)
-    skips = _unwanted(clips, batch.language)
+    Args:
+        clips: Of the schema CLIPS.
+        language: Rows of other languages are left out; empty keeps all.
+        options: How sound is cleaned.
+    """
+    skips = _unwanted(clips, language)
     wanted = [index for index in range(clips.num_rows) if index not in skips]
-    sounds = [clips["audio"][index].as_py() for index in wanted]
-    results = clean_batch(sounds, batch.options)
+    audio = clips["audio"]
+    sounds = [audio[index].as_py() for index in wanted]
+    results = clean_batch(sounds, options)
     kept, contents, seconds = [], [], []
     for index, result in zip(wanted, results, strict=True):
         if isinstance(result, Refusal):
@@ -110,7 +81,7 @@ def cleaned(batch: Batch) -> CleanedBatch:
         ],
         schema=CLEANED,
     )
-    return CleanedBatch(rows=packed(rows), skips=tuple(skips[index] for index in sorted(skips)))
+    return CleanedBatch(rows=rows, skips=tuple(skips[index] for index in sorted(skips)))
 
 
 def _unwanted(clips: pa.RecordBatch, language: str) -> dict[int, Skip]:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from workbench.errors import SinkError, SpeechError, StreamingError, WorkbenchError
 from workbench.progress import Show, silent
 from workbench.speech.audio import Refusal, decode
-from workbench.speech.cleaning import Batch, CleanedBatch, cleaned, packed, unpacked
+from workbench.speech.card import CARD_NAME
+from workbench.speech.cleaning import CleanedBatch, cleaned
 from workbench.speech.dataset import Chunk, Dataset
 from workbench.speech.options import GatherOptions
 from workbench.speech.outlook import Outlook
@@ -35,7 +36,6 @@ from workbench.streaming.ahead import Behind
 from workbench.streaming.reader import Rows
 from workbench.streaming.sink import Sink
 from workbench.streaming.transfer import Transfer
-from workbench.streaming.workers import Engine as Engines
 from workbench.streaming.workers import map_ordered
 
 logger = logging.getLogger(__name__)
@@ -86,13 +86,14 @@ def gather(
     begun = time.monotonic()
     staging = sink.staging(work)
     engines = load_engines(options.stt_engines) if options.enable_stt else ()
-    with _only_one(staging, sink.name), Behind() as behind:
+    behind = Behind()
+    with _only_one(staging, sink.name, behind), behind:
         plan = planned(said, sink.open(), sink, work, options)
         sink.create()
         dataset = Dataset(plan.state, sink, staging, options, behind)
         if plan.begins:
             dataset.begin(resets=plan.resets)
-        sink.sweep(OURS, plan.state.names())
+        sink.sweep([*OURS, CARD_NAME], plan.state.names() | {CARD_NAME})
         run = _Run(
             plan,
             dataset,
@@ -173,30 +174,24 @@ class _Run:
         self, index: int, source: SpeechSource, transfer: Transfer
     ) -> Generator[tuple[Rows, CleanedBatch], None, None]:
         """Give the rows of a source, and what cleaning made of them, in order."""
-        state = self._dataset.state.sources[index]
-        engine: Engines = "threads" if self._options.workers == 1 else "processes"
-        waiting: list[Rows] = []
+        state, options = self._dataset.state.sources[index], self._options
 
-        def batches() -> Iterator[Batch]:
-            size = self._options.streaming_batch_size
-            for rows in source.read(
-                transfer, state.position, state.token, size, self._outlook.fetched
-            ):
-                waiting.append(rows)
-                yield Batch(
-                    clips=packed(source.clips_of(rows.batch)),
-                    language=self._options.language,
-                    options=self._options.audio,
-                    label=f"{source.said}, {rows.position}",
-                )
+        def clean(rows: Rows) -> tuple[Rows, CleanedBatch]:
+            return rows, cleaned(source.clips_of(rows.batch), options.language, options.audio)
 
-        results = map_ordered(cleaned, batches(), engine=engine, workers=self._options.workers)
-        for result in results:
-            yield waiting.pop(0), result
+        rows = source.read(
+            transfer,
+            state.position,
+            state.token,
+            options.streaming_batch_size,
+            self._outlook.fetched,
+        )
+        # decoders and NumPy let go of the interpreter, and threads need not copy the sound
+        yield from map_ordered(clean, rows, engine="threads", workers=options.workers)
 
     def _chunk(self, index: int, source: SpeechSource, rows: Rows, result: CleanedBatch) -> Chunk:
         """Return what of a cleaned batch is to be added."""
-        kept = unpacked(result.rows)
+        kept = result.rows
         at = np.asarray(kept["index"], np.int64)
         said, is_transcribed = self._said(kept)
         first = int(np.searchsorted(at, rows.start))
@@ -267,17 +262,22 @@ def _decoded(content: bytes) -> tuple[NDArray[np.float32], int]:
 
 
 @contextmanager
-def _only_one(staging: Path, place: str) -> Iterator[None]:
-    """Refuse to work where another gather of this machine does.
+def _only_one(staging: Path, place: str, behind: Behind) -> Iterator[None]:
+    """Refuse to work where another gather of this machine does, or a commit of one that was left.
 
     Raises:
         SinkError: One does.
     """
+    # released by another thread where Ctrl-C did not wait for a commit
+    lock = FileLock(staging / "lock", timeout=0, thread_local=False)
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        with FileLock(staging / "lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise SinkError(f"{place}: another gather is at work there; wait for it") from error
     except OSError as error:
         raise SinkError(f"{staging}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        behind.afterwards(lock.release)

@@ -39,6 +39,12 @@ class Rows:
     start: int = 0
     token: Any = None
 
+    def __str__(self) -> str:
+        """Return what errors call them."""
+        return (
+            f"{self.batch.num_rows} rows from row {self.position.row} of file {self.position.file}"
+        )
+
     def after(self, index: int) -> Position:
         """Return the position after the record of an index in the batch."""
         return Position(self.position.file, self.position.row + index + 1)

@@ -8,6 +8,7 @@ sound does not shrink. Units: sizes in bytes, of the values before encoding.
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from workbench.errors import SinkError
+from workbench.streaming.ahead import Behind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,7 @@ class ShardWriter:
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._waiting_size = 0
+        self._behind = Behind()  # a row group is written while the next one is made
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._out = pa.OSFile(str(path), "wb")
@@ -135,6 +138,7 @@ class ShardWriter:
         """
         try:
             self._write_group()
+            self._behind.wait()
             self._writer.close()
             self._out.close()
         except BaseException as error:
@@ -145,6 +149,8 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Delete the unfinished file."""
+        with contextlib.suppress(Exception):  # what it wrote is deleted
+            self._behind.wait()
         self._writer.is_open = False  # else it writes its end where the file was
         self._delete()
 
@@ -188,8 +194,9 @@ class ShardWriter:
         if self._waiting_rows:
             table = pa.Table.from_batches(self._waiting, self._schema).combine_chunks()
             self._waiting, self._waiting_rows, self._waiting_size = [], 0, 0
+            write = partial(self._writer.write_table, table, row_group_size=len(table))
             try:
-                self._writer.write_table(table, row_group_size=len(table))
+                self._behind.submit(write)
             except OSError as error:
                 raise _unwritten(self.path, error) from error
 
