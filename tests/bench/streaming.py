@@ -1,11 +1,17 @@
-"""Measure reading and writing of sound beside pyarrow and datasets, in one run.
+"""Measure reading, writing and gathering of sound beside pyarrow and datasets, in one run.
 
 `python tests/bench/streaming.py [--json] [--rows N]` makes two Parquet files of one-second clips
-(16 kHz, PCM, in row groups of 100) in a scratch folder, then copies them by three ways, in turn,
-each in a process of its own: bare pyarrow (`iter_batches(100)` to a `ParquetWriter`, neither
-dictionaries nor compression nor checksums), our reader and writer (all checksums verified and
-written), and `IterableDataset.batch(100)` of datasets to a `ParquetWriter`. Printed are rows a
-second (the median round), the most memory that the process held, and ratios.
+(16 kHz, PCM, in row groups of 100) in a scratch folder, then brings them to shards of half the
+rows by five ways, in turn, each in a process of its own:
+
+- bare pyarrow: `iter_batches(100)` to a `ParquetWriter`, neither dictionaries nor compression nor
+  checksums;
+- our reader and writer: all checksums verified and written;
+- `IterableDataset.batch(100)` of datasets to a `ParquetWriter`;
+- a whole gather that passes every clip as it is, but decodes it to see that it is sound;
+- a whole gather with all of the standardization, two threads cleaning.
+
+Printed are rows a second (the median round), the most memory that the process held, and ratios.
 """
 
 import argparse
@@ -17,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +31,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
+from workbench.speech.commands import target as speech_target
+from workbench.speech.gather import gather
+from workbench.speech.options import GatherOptions
 from workbench.streaming.listing import folder_source
 from workbench.streaming.reader import ParquetRows, read
 from workbench.streaming.transfer import Transfer
 from workbench.streaming.writer import ShardLimits, ShardWriter
 
+OURS = ("ours", "gathered", "standardized")
 FILES, GROUP, SAMPLE_RATE, ROUNDS = 2, 100, 16_000, 3
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 SCHEMA = pa.schema([("audio", AUDIO), ("transcript", pa.string()), ("speaker_id", pa.string())])
@@ -115,7 +126,20 @@ def with_datasets(source: Path, target: Path) -> int:
     return rows
 
 
-WAYS = {"pyarrow": with_pyarrow, "ours": with_ours, "datasets": with_datasets}
+def with_gather(source: Path, target: Path, **options: object) -> int:
+    """Gather clips into a dataset, as `workbench speech gather` does; return the rows."""
+    chosen = GatherOptions(upload_batch_size=(folder_source(source).rows or 0) // FILES, **options)
+    sink, work = speech_target(str(target / "dataset"), chosen)
+    return gather([str(source)], sink, work, chosen).rows
+
+
+WAYS = {
+    "pyarrow": with_pyarrow,
+    "ours": with_ours,
+    "datasets": with_datasets,
+    "gathered": partial(with_gather, standardization=False),
+    "standardized": partial(with_gather, workers=2),
+}
 
 
 def copied(way: str, source: Path, target: Path) -> dict[str, float]:
@@ -174,17 +198,18 @@ def main() -> None:
         "rows": options.rows,
         "rows_a_second": rate,
         "peak_bytes": peak,
-        "times_as_slow_as_pyarrow": rate["pyarrow"] / rate["ours"],
-        "times_as_fast_as_datasets": rate["ours"] / rate["datasets"],
+        "of_pyarrow": {way: rate[way] / rate["pyarrow"] for way in OURS},
+        "of_datasets": {way: rate[way] / rate["datasets"] for way in OURS},
     }
     if options.json:
         print(json.dumps(result))
         return
     print(f"{options.rows} clips of one second, {SAMPLE_RATE} Hz, PCM")
     for way, value in rate.items():
-        print(f"{way:10} {value:9,.0f} rows/s  {peak[way] / 2**20:7,.0f} MiB at most")
-    print(f"ours takes {rate['pyarrow'] / rate['ours']:.2f} times as long as bare pyarrow")
-    print(f"and is {rate['ours'] / rate['datasets']:.1f} times as fast as datasets")
+        print(f"{way:12} {value:9,.0f} rows/s  {peak[way] / 2**20:7,.0f} MiB at most")
+    for way in OURS:
+        bare, other = result["of_pyarrow"][way], result["of_datasets"][way]
+        print(f"{way:12} {bare:.2f} of bare pyarrow's rate, {other:.2f} of datasets'")
 
 
 if __name__ == "__main__":

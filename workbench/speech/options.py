@@ -51,7 +51,7 @@ class GatherOptions:
         trim: Cut silence at both ends of a clip, 30 dB below its loudest part.
         flac: Write sound as FLAC, about half the bytes, instead of WAV.
         private: A repository that is made is private.
-        workers: Processes that clean sound, 1 is this one; rows are the same with any [1..].
+        workers: Threads that clean sound; rows are the same with any number [1..].
         enable_stt: Write transcripts that are missing by speech-to-text.
         stt_engines: Which engines, by commas; the surest answer wins. pocketsphinx,
             transformers:MODEL or package.module:function.

@@ -41,9 +41,7 @@ class Rows:
 
     def __str__(self) -> str:
         """Return what errors call them."""
-        return (
-            f"{self.batch.num_rows} rows from row {self.position.row} of file {self.position.file}"
-        )
+        return f"rows of file {self.position.file} from row {self.position.row} on"
 
     def after(self, index: int) -> Position:
         """Return the position after the record of an index in the batch."""
