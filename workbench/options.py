@@ -98,12 +98,16 @@ def parse_note(note: str) -> dict[str, Any]:
 
 
 def parameters_of(options: type) -> dict[str, Parameter]:
-    """Return what the fields of an Options class may be, read from its types and docstring.
+    """Return what the fields of an Options class may be, read from its types and docstrings.
+
+    A class that builds on others describes its own fields, and they theirs.
 
     Raises:
         TypeError: A field has a type that no option can have, or stands undescribed.
     """
-    notes = _attribute_notes(inspect.getdoc(options) or "")
+    notes: dict[str, str] = {}
+    for each in reversed(options.__mro__):
+        notes |= _attribute_notes(inspect.cleandoc(each.__doc__ or ""))
     hints = typing.get_type_hints(options)
     parameters = {}
     for field in dataclasses.fields(options):

@@ -2,17 +2,11 @@
 
 import hashlib
 import json
-import os
-import random
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_clients import client_environment
 from hub_server import HubServer
 
 from workbench.demo.speech import SpeechCorpus, SpeechCorpusOptions, make_speech_corpus
@@ -64,32 +58,6 @@ def rows_of(folder: Path) -> pa.Table:
     return pa.concat_tables(pq.read_table(file) for file in sorted(folder.glob("data/*.parquet")))
 
 
-def killed_after(
-    seconds: float,
-    said: list[str],
-    to: str,
-    work: Path,
-    environment: dict[str, str],
-    **options: object,
-) -> bool:
-    """Run a gather and kill it; return whether it was at its end before."""
-    told = {"said": said, "to": to, "work": str(work), "options": {**SMALL, **options}}
-    script = Path(__file__).with_name("gather_once.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script), json.dumps(told)],
-        env={**os.environ, **environment},
-        stderr=subprocess.PIPE,
-    )
-    try:
-        _, said_last = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return False
-    assert process.returncode == 0, said_last.decode()
-    return True
-
-
 def test_every_valid_row_arrives_once_and_every_other_is_counted(
     corpus: SpeechCorpus, tmp_path: Path
 ) -> None:
@@ -114,62 +82,6 @@ def test_the_rows_are_the_same_with_any_batch_and_any_number_of_workers(
     gathered(corpus, tmp_path / "b", streaming_batch_size=64)
     gathered(corpus, tmp_path / "c", workers=2)
     assert digests(tmp_path / "a") == digests(tmp_path / "b") == digests(tmp_path / "c")
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_gather_to_a_folder_that_is_killed_again_and_again_ends_in_the_same_bytes(
-    corpus: SpeechCorpus, tmp_path: Path, workers: int
-) -> None:
-    folder_kills(corpus, tmp_path, workers, kills=2)
-
-
-def test_a_gather_to_a_hub_that_is_killed_again_and_again_ends_in_the_same_bytes(
-    corpus: SpeechCorpus, tmp_path: Path, hub: HubServer
-) -> None:
-    hub_kills(corpus, tmp_path, hub, kills=2)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("workers", [1, 2])
-def test_twenty_kills_of_one_gather_to_a_folder(
-    corpus: SpeechCorpus, tmp_path: Path, workers: int
-) -> None:
-    folder_kills(corpus, tmp_path, workers, kills=20)
-
-
-@pytest.mark.soak
-def test_twenty_kills_of_one_gather_to_a_hub(
-    corpus: SpeechCorpus, tmp_path: Path, hub: HubServer
-) -> None:
-    hub_kills(corpus, tmp_path, hub, kills=20)
-
-
-def folder_kills(corpus: SpeechCorpus, tmp_path: Path, workers: int, kills: int) -> None:
-    gathered(corpus, tmp_path / "whole")
-    chance = random.Random(workers)
-    said, to, work = [str(corpus.folder)], str(tmp_path / "killed"), tmp_path / "work"
-    started = time.monotonic()
-    assert killed_after(60, said, str(tmp_path / "timed"), tmp_path / "w", {}, workers=workers)
-    longest = time.monotonic() - started
-    for _ in range(kills):
-        killed_after(chance.uniform(0.5, 1.0) * longest, said, to, work, {}, workers=workers)
-    assert killed_after(60, said, to, work, {}, workers=workers)
-    assert digests(Path(to)) == digests(tmp_path / "whole")
-
-
-def hub_kills(corpus: SpeechCorpus, tmp_path: Path, hub: HubServer, kills: int) -> None:
-    environment = client_environment(hub, tmp_path / "home")
-    said, chance = [str(corpus.folder)], random.Random(3)
-    started = time.monotonic()
-    assert killed_after(60, said, "hf://user/whole", tmp_path / "w", environment)
-    longest = time.monotonic() - started
-    for _ in range(kills):
-        hub.forget_objects()
-        wait = chance.uniform(0.5, 1.0) * longest
-        killed_after(wait, said, "hf://user/killed", tmp_path / "work", environment)
-    assert killed_after(60, said, "hf://user/killed", tmp_path / "work", environment)
-    for part in ("data/", "_skipped/", "_state/"):
-        assert hub.digest("user/killed", part) == hub.digest("user/whole", part)
 
 
 def test_fresh_twice_is_fresh_once(corpus: SpeechCorpus, tmp_path: Path) -> None:

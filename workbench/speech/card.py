@@ -4,6 +4,7 @@ What others wrote into a card stays: only the keys and the marked part that are 
 replaced. Source of the keys: the hub's documentation of dataset cards.
 """
 
+import re
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ CARD_NAME = "README.md"
 
 _BEGIN, _END = "<!-- gathered: made anew with every shard -->", "<!-- end of gathered -->"
 _FENCE = "---\n"
+_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def card(state: GatherState, title: str, sample_rate: int | None, older: str = "") -> str:
@@ -29,9 +31,10 @@ def card(state: GatherState, title: str, sample_rate: int | None, older: str = "
     keys, text = _parted(older)
     keys = keys | _keys(state, sample_rate)
     made = f"{_BEGIN}\n{_summary(state)}{_END}\n"
-    if _BEGIN in text and _END in text:
-        before, _, rest = text.partition(_BEGIN)
-        after = rest.partition(_END)[2].removeprefix("\n")
+    begin = text.rfind(_BEGIN)
+    end = text.find(_END, begin) if begin >= 0 else -1
+    if end >= 0:
+        before, after = text[:begin], text[end + len(_END) :].removeprefix("\n")
     elif text.strip():
         before, after = text.rstrip("\n") + "\n\n", ""
     else:
@@ -43,8 +46,8 @@ def card(state: GatherState, title: str, sample_rate: int | None, older: str = "
 def _keys(state: GatherState, sample_rate: int | None) -> dict[str, Any]:
     files = [f"{DATA}/train-*.parquet"]
     rows, size = state.rows, state.size
-    if state.older_rows:
-        files.append(f"{DATA}/train/*.parquet")
+    if state.older_rows:  # wherever below they are; they come first, as their ids do
+        files = [f"{DATA}/*/**/*.parquet", f"{DATA}/*.parquet"]
         rows += sum(state.older_rows.values())
     keys: dict[str, Any] = {"task_categories": ["automatic-speech-recognition"]}
     if language := state.settings.get("language"):
@@ -88,25 +91,31 @@ def _summary(state: GatherState) -> str:
     for source in state.sources:
         skipped = ", ".join(f"{count} {reason}" for reason, count in source.skipped.items())
         lines.append(
-            f"| {source.name} | {source.revision[:12] or '-'} | {source.kept} | "
+            f"| {_cell(source.name)} | {source.revision[:12] or '-'} | {source.kept} | "
             f"{source.seconds / 3600:.2f} | {source.transcribed} | {skipped or '-'} | "
             f"{'whole' if source.is_done else 'in progress'} |"
         )
     for name, count in state.older_rows.items():
-        lines.append(f"| {name} | - | {count} | - | - | - | gathered by an older program |")
+        lines.append(f"| {_cell(name)} | - | {count} | - | - | - | gathered by an older program |")
     return "\n".join(lines) + "\n"
 
 
 def _parted(older: str) -> tuple[dict[str, Any], str]:
     """Return the keys and the text of a card; one without keys is text alone."""
-    if not older.startswith(_FENCE):
+    found = _FRONT.match(older)
+    if found is None:
         return {}, older
-    front, fence, text = older.removeprefix(_FENCE).partition("\n" + _FENCE)
     try:
-        keys = yaml.safe_load(front) if fence else None
-    except yaml.YAMLError:
-        keys = None
-    return (keys, text.removeprefix("\n")) if isinstance(keys, dict) else ({}, older)
+        keys = yaml.safe_load(found[1]) or {}
+    except (yaml.YAMLError, ValueError):  # a date as 2024-13-01 is a ValueError
+        return {}, older
+    text = older[found.end() :].removeprefix("\r").removeprefix("\n")
+    return (keys, text) if isinstance(keys, dict) else ({}, older)
+
+
+def _cell(text: str) -> str:
+    """Return a text that stays within its cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _heading(title: str) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -13,7 +14,7 @@ from workbench.reply import Reply
 from workbench.speech import gather as gathering
 from workbench.speech.options import GatherOptions
 from workbench.speech.plan import Plan, planned
-from workbench.speech.sources import DEMO, NAMED
+from workbench.speech.sources import DEMO, NAMED, with_all
 from workbench.speech.state import STATE_NAME
 from workbench.streaming.hub import PREFIX, HubSink, repository
 from workbench.streaming.sink import FolderSink, Sink
@@ -34,12 +35,13 @@ def gather(
         options: How it is gathered.
     """
     options = options or GatherOptions()
-    said = [*sources, *(NAMED if options.all else ())]
+    said = with_all(sources) if options.all else list(sources)
     if not said:
         raise OptionsError(f"no source is given; give {DEMO}, {', '.join(NAMED)}, a place or --all")
     sink, work = target(to, options)
     if options.dry_run:
-        return _told(planned(said, sink.open(), sink, work, options))
+        with TemporaryDirectory() as scratch:  # what a source keeps to be listed goes again
+            return _told(planned(said, sink.open(), sink, Path(scratch), options))
     done = gathering.gather(said, sink, work, options, terminal())
     state = done.state
     values = {

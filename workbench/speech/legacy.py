@@ -106,7 +106,7 @@ def read_checkpoint(path: Path) -> OlderCheckpoint:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         found = _checkpoint(values)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpeechError(f"{path}: cannot be read as JSON ({error})") from error
     if found is None:
         names = ", ".join(values) if isinstance(values, Mapping) else type(values).__name__
@@ -191,5 +191,6 @@ def _of_shard(sink: Sink, options: GatherOptions, shard: str) -> tuple[Counter[s
 
 def _greatest_id(ids: pa.Array) -> int:
     """Return the greatest n of ids that are `S{n}`; 0 where there is none."""
-    numbers = pc.extract_regex(ids, r"^S(?P<number>\d{1,18})$").field("number")
+    found = pc.extract_regex(ids, r"^S(?P<number>\d{1,18})$")
+    numbers = pc.struct_field(found, "number")  # null where there is none, unlike the child's own
     return pc.max(numbers.cast(pa.int64())).as_py() or 0

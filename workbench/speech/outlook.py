@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from workbench.progress import Progress, Show
 from workbench.speech.plan import Plan
-from workbench.speech.state import GatherState
+from workbench.speech.state import GatherState, SourceState
 from workbench.streaming.source import SourceFile
 
 
@@ -31,7 +31,9 @@ class Outlook:
         self._bytes = 0
         self._lists = [source.list for source in plan.sources.values()]
         self._rows = {f.url: f.rows for files in self._lists for f in files.files}
-        self._before = sum(source.read for source in plan.state.sources)
+        others = [s for s in plan.state.sources if s.said not in plan.sources]
+        self._others = sum(_met(source, plan.state) for source in others)
+        self._before = sum(_met(source, plan.state) for source in plan.state.sources)
 
     def arrived(self, count: int) -> None:
         """Count bytes that came over the network."""
@@ -51,11 +53,11 @@ class Outlook:
         known = [(file.size, rows) for file in files if (rows := self._rows[file.url]) is not None]
         rows = sum(rows for _, rows in known)
         if len(known) == len(files):
-            return rows
+            return self._others + rows
         size = sum(size for size, _ in known)
         if size <= 0 or any(file.size < 0 for file in files):
             return None
-        return round(rows * sum(file.size for file in files) / size)
+        return self._others + round(rows * sum(file.size for file in files) / size)
 
     def tell(self, state: GatherState, *, is_last: bool = False) -> None:
         """Show how far a state is.
@@ -64,7 +66,7 @@ class Outlook:
             state: The state.
             is_last: Whether nothing is to come.
         """
-        done = sum(source.read for source in state.sources)
+        done = sum(_met(source, state) for source in state.sources)
         total = self.total()
         if is_last or (total is not None and total < done):
             total = done if is_last else None
@@ -78,10 +80,15 @@ class Outlook:
                 fresh=done - self._before,
                 numbers={
                     "kept": state.rows,
-                    "skipped": done - sum(source.kept for source in state.sources),
+                    "skipped": sum(source.read - source.kept for source in state.sources),
                     "shards": state.shards,
                     "hours": round(sum(s.seconds for s in state.sources) / 3600, 3),
                     "MB fetched": round(self._bytes / 1e6, 1),
                 },
             )
         )
+
+
+def _met(source: SourceState, state: GatherState) -> int:
+    """Return how many rows were read, with those that an older program had gathered."""
+    return source.read + state.older_rows.get(source.name, 0) - source.to_pass

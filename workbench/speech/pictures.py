@@ -1,41 +1,102 @@
-"""Pictures of gathered speech: how long and how loud clips are, before and after."""
+"""Pictures of gathered speech: how long and how loud it is, before and after cleaning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
+
+from workbench.speech.published import Clip, Comparison
 
 _INK, _GRID = "#22313f", "#d5dbe1"
 _BEFORE, _AFTER = "#7f8c9a", "#d9622b"
+_SMALL, _LARGE = 10, 12  # points
 
 
-def before_and_after(
-    columns: Mapping[str, tuple[ArrayLike, ArrayLike]], *, bins: int = 24
-) -> Figure:
-    """Return one histogram a quantity, of all clips before and after cleaning.
+def before_and_after(comparison: Comparison, *, bins: int = 32) -> Figure:
+    """Return histograms of lengths and levels: recordings above, the clips made of them below.
 
     Args:
-        columns: Quantity with its unit: (before, after), shape (clips,) each.
+        comparison: What is drawn.
         bins: Bars of a histogram.
     """
-    figure = Figure(figsize=(4.6 * len(columns), 2.8), layout="constrained")
-    for axes, (name, (before, after)) in zip(
-        np.ravel(figure.subplots(1, len(columns), squeeze=False)), columns.items(), strict=True
-    ):
-        values = np.concatenate([np.asarray(before, float), np.asarray(after, float)])
-        edges = np.linspace(values.min(), values.max() + 1e-9, bins + 1)
-        axes.hist(before, edges, color=_BEFORE, alpha=0.75, label="before")
-        axes.hist(after, edges, color=_AFTER, alpha=0.75, label="after")
-        axes.set_xlabel(name, color=_INK)
-        axes.set_ylabel("clips", color=_INK)
-        axes.grid(axis="y", color=_GRID)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
+    figure = _figure(width=10.5, height=4.6)
+    grid = figure.subplots(2, 2, sharex="col")
+    columns = (
+        ("length, s", comparison.seconds_before, comparison.seconds_after),
+        ("level, dBFS RMS", comparison.level_before_db, comparison.level_after_db),
+    )
+    for column, (unit, before, after) in enumerate(columns):
+        edges = _edges(np.concatenate([before, after]), bins)
+        _histogram(grid[0, column], before, edges, _BEFORE)
+        _histogram(grid[1, column], after, edges, _AFTER)
+        grid[1, column].set_xlabel(unit, color=_INK, fontsize=_SMALL)
+    grid[0, 0].set_ylabel("recordings", color=_INK, fontsize=_SMALL)
+    grid[1, 0].set_ylabel("clips", color=_INK, fontsize=_SMALL)
+    grid[0, 0].set_title("before", loc="left", color=_BEFORE, fontsize=_LARGE)
+    grid[1, 0].set_title("after", loc="left", color=_AFTER, fontsize=_LARGE)
     return figure
 
 
-def quartiles(values: Sequence[float]) -> list[float]:
-    """Return least, lower quartile, median, upper quartile and greatest, to 2 digits."""
-    return [round(float(v), 2) for v in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
+def waveforms(examples: Sequence[tuple[Clip, Clip]]) -> Figure:
+    """Return recordings above and the clips made of them below, in one scale of time and level.
+
+    Args:
+        examples: Each recording with its clip; at least one.
+    """
+    figure = _figure(width=10.5, height=3.4)
+    grid = figure.subplots(2, len(examples), sharex=True, sharey=True, squeeze=False)
+    for column, (before, after) in enumerate(examples):
+        _wave(grid[0, column], before, _BEFORE)
+        _wave(grid[1, column], after, _AFTER)
+        grid[0, column].set_title(after.id, loc="left", color=_INK, fontsize=_LARGE)
+        grid[1, column].set_xlabel("s", color=_INK, fontsize=_SMALL)
+    loudest = max(float(np.abs(clip.samples).max()) for pair in examples for clip in pair)
+    grid[0, 0].set_ylim(-1.05 * loudest or -1.0, 1.05 * loudest or 1.0)
+    grid[0, 0].set_ylabel("before", color=_BEFORE, fontsize=_LARGE)
+    grid[1, 0].set_ylabel("after", color=_AFTER, fontsize=_LARGE)
+    return figure
+
+
+def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """Return the edges of bars that hold all values, also where all are one or there is none."""
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    room = max(0.02 * (high - low), 0.01)
+    edges: NDArray[np.float64] = np.linspace(low - room, high + room, bins + 1)
+    return edges
+
+
+def _histogram(
+    axes: Axes, values: NDArray[np.float64], edges: NDArray[np.float64], colour: str
+) -> None:
+    axes.hist(values, edges.tolist(), color=colour)
+    axes.locator_params(axis="y", nbins=4, integer=True)
+    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if len(values):
+        middle = float(np.median(values))
+        axes.axvline(middle, color=_INK, linewidth=1, linestyle=":")
+        axes.set_title(f"median {middle:.2f}", loc="right", color=_INK, fontsize=_SMALL)
+    _quiet(axes)
+
+
+def _wave(axes: Axes, clip: Clip, colour: str, columns: int = 300) -> None:
+    """Draw least and greatest sample of each of some hundred moments."""
+    count = min(columns, len(clip.samples))
+    starts = np.arange(count) * len(clip.samples) // count
+    low = np.minimum.reduceat(clip.samples, starts)
+    high = np.maximum.reduceat(clip.samples, starts)
+    axes.fill_between(starts / clip.sample_rate, low, high, color=colour, linewidth=0.4)
+    axes.locator_params(axis="y", nbins=3)
+    _quiet(axes)
+
+
+def _quiet(axes: Axes) -> None:
+    axes.tick_params(labelsize=_SMALL, colors=_INK)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _figure(*, width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=72, layout="constrained", facecolor="#ffffff")

@@ -5,9 +5,10 @@ Its length grows with the number of sources alone, not with rows or shards.
 
 import dataclasses
 import json
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.caching.fingerprint import canonical_json
 from workbench.errors import SpeechError
@@ -17,6 +18,7 @@ STATE_NAME = "_state/state.json"
 FORMAT = 1
 DATA, LOGS = "data", "_skipped"  # folders of the shards, and of what was left out
 _NUMBER = "[0-9]" * 5
+_Part = TypeVar("_Part", "SourceState", "GatherState")
 # A shard of another program, as train-00000-of-00002.parquet, is not ours to sweep away.
 OURS = (f"{DATA}/train-{_NUMBER}.parquet", f"{LOGS}/train-{_NUMBER}.jsonl")
 
@@ -136,10 +138,33 @@ def read_state(content: bytes, place: str) -> GatherState:
         values = json.loads(content)
         if values.pop("format") != FORMAT:
             raise ValueError("its format is another")
-        sources = tuple(SourceState(**source) for source in values.pop("sources"))
-        return GatherState(sources=sources, **values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        sources = tuple(_checked(SourceState(**source)) for source in values.pop("sources"))
+        return _checked(GatherState(sources=sources, **values))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise SpeechError(
             f"{place}: {STATE_NAME} is no state of this version ({error}); gather with the version "
             "that wrote it, or start over with --fresh"
         ) from error
+
+
+def _checked(part: _Part) -> _Part:
+    """Return a part of a state whose values are of their kinds.
+
+    Raises:
+        TypeError: One is not.
+    """
+    for told in dataclasses.fields(part):
+        value = getattr(part, told.name)
+        if not _fits(value, told.type):
+            raise TypeError(f"{told.name}: {value!r}")
+    return part
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind is Any:
+        return True
+    if kind is int:  # all of them count something
+        return type(value) is int and value >= 0
+    if kind == Mapping[str, int]:
+        return isinstance(value, Mapping) and all(_fits(count, int) for count in value.values())
+    return isinstance(value, typing.get_origin(kind) or kind)

@@ -12,6 +12,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+PATIENCE_SECONDS = 1.5  # of who pressed Ctrl-C
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -21,6 +23,7 @@ class _Run:
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._ended = threading.Event()
         self._call = call
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -30,6 +33,13 @@ class _Run:
             self._answer.put((self._call(), None))
         except BaseException as error:
             self._answer.put((None, error))
+        finally:
+            self._ended.set()
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait until the call has ended, or for so long; return whether it has."""
+        # a thread's own join, when Ctrl-C ends it, takes the thread for ended
+        return self._ended.wait(seconds)
 
     def result(self) -> Any:
         value, error = self._answer.get()
@@ -83,7 +93,8 @@ class Behind:
     """Calls that are finished one at a time, in order, behind the work that makes them.
 
     A context manager: a block waits at its end for the last call, so that none goes on when others
-    take it for over. What it raises is lost where the block itself ends by an exception.
+    take it for over. What it raises is lost where the block itself ends by an exception. Who
+    presses Ctrl-C waits for `PATIENCE_SECONDS` at most; `afterwards` tells when the call has ended.
     """
 
     def __init__(self) -> None:
@@ -102,9 +113,11 @@ class Behind:
         """Wait for the last call."""
         if kind is None:
             self.wait()
-        else:
+        elif issubclass(kind, Exception):
             with suppress(Exception):
                 self.wait()
+        elif self._run is not None:
+            self._run.join(PATIENCE_SECONDS)
 
     def wait(self) -> None:
         """Wait until nothing is under way.
@@ -113,8 +126,17 @@ class Behind:
             Exception: What the call under way raised.
         """
         if self._run is not None:
+            self._run.join()  # first, as Ctrl-C here must not lose sight of what goes on
             run, self._run = self._run, None
             run.result()
+
+    def afterwards(self, call: Callable[[], Any]) -> None:
+        """Call something once nothing is under way: at once, or else from a thread of its own."""
+        run = self._run
+        if run is None or run.join(0):
+            call()
+        else:
+            threading.Thread(target=lambda: (run.join(), call()), daemon=True).start()
 
     def submit(self, call: Callable[[], Any]) -> None:
         """Begin a call, once the one before has ended.

@@ -6,6 +6,7 @@ commit got lost, HEAD is read again and tells whether it was applied.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +21,13 @@ from huggingface_hub import (
     HfFileSystem,
     get_session,
     hf_hub_url,
+    set_client_factory,
 )
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 from huggingface_hub.utils import (
     HFValidationError,
     RevisionNotFoundError,
+    _http,
     build_hf_headers,
     disable_progress_bars,
     validate_repo_id,
@@ -81,6 +84,7 @@ def hub_source(
     repo, named, folder = repository(text)
     api = api or HfApi()
     options = options or RetryOptions()
+    _limit_silence(options.timeout_seconds)
 
     def listed() -> tuple[str, list[RepoFile | RepoFolder]]:
         patience = options.timeout_seconds
@@ -146,7 +150,7 @@ class HubSink:
         self._head = ""
         self._state: bytes | None = None
         disable_progress_bars()  # of each file; a gather tells its own
-        get_session().timeout = httpx2.Timeout(self._options.timeout_seconds)
+        _limit_silence(self._options.timeout_seconds)
 
     def staging(self, work: Path) -> Path:
         """Return where shards wait until they are committed."""
@@ -235,13 +239,7 @@ class HubSink:
         gone = [CommitOperationDelete(folder + "/", is_folder=True) for folder in deletes]
         new = [CommitOperationAdd(name, content) for name, content in files.items()]
         try:
-            info = self._api.create_commit(
-                self._repo,
-                [*gone, *new],
-                commit_message=message,
-                repo_type="dataset",
-                parent_commit=self._head,
-            )
+            oid = self._created([*gone, *new], message)
         except httpx2.HTTPError as error:
             head, state = self._at_head()
             if state == files[self._state_name]:
@@ -256,7 +254,29 @@ class HubSink:
                 self._head = head
                 raise _MovedError(f"HEAD is {head[:12]} now") from error
             raise
-        self._head = info.oid
+        self._head = oid
+
+    def _created(
+        self, operations: Sequence[CommitOperationAdd | CommitOperationDelete], message: str
+    ) -> str:
+        """Make a commit and return its name.
+
+        Raises:
+            httpx2.HTTPError: It was not made, or its answer got lost.
+        """
+        try:
+            info = self._api.create_commit(
+                self._repo,
+                operations,
+                commit_message=message,
+                repo_type="dataset",
+                parent_commit=self._head,
+            )
+        except RuntimeError as error:  # what went wrong with the bytes of a large file
+            if isinstance(error.__cause__, httpx2.HTTPError):
+                raise error.__cause__ from error
+            raise
+        return info.oid
 
     def _at_head(self) -> tuple[str, bytes | None]:
         try:
@@ -283,6 +303,39 @@ class HubSink:
             return patiently(call, self._options, f"{self.name}: {what}")
         except (httpx2.HTTPError, ConnectionError) as error:
             raise told(error, self.name, SinkError) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """Makes clients of huggingface_hub that wait for a silent server no longer than so."""
+
+    make: Callable[[], httpx2.Client]
+    seconds: float
+
+    def __call__(self) -> httpx2.Client:
+        client = self.make()
+        hooks = client.event_hooks
+        client.event_hooks = {**hooks, "request": [*hooks["request"], self._limited]}
+        return client
+
+    def _limited(self, request: httpx2.Request) -> None:
+        told = request.extensions.get("timeout", {})
+        known = {name: seconds for name, seconds in told.items() if seconds is not None}
+        request.extensions["timeout"] = httpx2.Timeout(self.seconds).as_dict() | known
+
+
+def _limit_silence(seconds: float) -> None:
+    """Let no connection of huggingface_hub stay silent for longer, where it sets no limit itself.
+
+    Its requests are reached by a hook of its clients alone: some of them ask for no limit at all,
+    and a client is made anew after a connection that failed.
+    """
+    present = _http._GLOBAL_CLIENT_FACTORY  # no public way to it
+    if isinstance(present, _Timed):
+        if present.seconds == seconds:
+            return
+        present = present.make
+    set_client_factory(_Timed(present, seconds))
 
 
 class _MovedError(ConnectionError):

@@ -9,6 +9,7 @@ Source: RFC 9110, sections 10.2.3 and 15.
 import datetime
 import email.utils
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -57,13 +58,19 @@ class RetryOptions:
     timeout_seconds: float = 30.0
 
 
-def patiently(call: Callable[[], Answer], options: RetryOptions, what: str) -> Answer:
+def patiently(
+    call: Callable[[], Answer],
+    options: RetryOptions,
+    what: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Answer:
     """Return what a call returns, made again while its failures may pass.
 
     Args:
         call: What is attempted.
         options: How patient to be.
         what: What is attempted, for the log.
+        sleep: Waits for so many seconds; what it raises ends the attempts.
 
     Raises:
         Exception: What the last attempt raised, as it is.
@@ -79,6 +86,7 @@ def patiently(call: Callable[[], Answer], options: RetryOptions, what: str) -> A
         wait=_Wait(options),
         retry=tenacity.retry_if_exception(is_transient),
         before_sleep=tell,
+        sleep=sleep,
         reraise=True,
     )
     return attempts(call)

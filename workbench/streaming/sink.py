@@ -161,7 +161,7 @@ class FolderSink:
         self._state = state
 
     def sweep(self, patterns: Sequence[str], listed: set[str]) -> None:
-        """Delete files that match and that the state does not list.
+        """Delete files that match and that the state does not list, and what was half written.
 
         Args:
             patterns: Which files are the state's to list.
@@ -171,6 +171,9 @@ class FolderSink:
             for name in self.names(pattern):
                 if name not in listed:
                     (self._folder / name).unlink(missing_ok=True)
+            place = self._folder / pattern
+            for left in place.parent.glob(f".{place.name}.{'[0-9a-f]' * 8}.part"):
+                left.unlink(missing_ok=True)
 
     def _place(self, path: Path, content: bytes | Path) -> None:
         if isinstance(content, bytes):

@@ -6,7 +6,7 @@ together with the fingerprint of its list. Units: sizes in bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from workbench.caching.fingerprint import fingerprint
@@ -69,6 +69,10 @@ class Source:
     def fingerprint(self) -> str:
         """SHA-256, hexadecimal, of the names, sizes, digests and rows of all files, in order."""
         return fingerprint([(f.name, f.size, f.digest, f.rows) for f in self.files])
+
+    def first(self, count: int) -> "Source":
+        """Return the list that ends after some of its files."""
+        return replace(self, files=self.files[:count])
 
     @property
     def size(self) -> int | None:

@@ -9,8 +9,9 @@ its page checksums. Local files are used where they lie. Units: sizes in bytes.
 import hashlib
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,7 @@ from workbench.streaming.source import UNKNOWN, SourceFile
 logger = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
+_DIGESTS = ("sha256", "md5", "git")
 
 Arrived = Callable[[int], None]
 
@@ -37,6 +39,10 @@ Arrived = Callable[[int], None]
 def is_local(url: str) -> bool:
     """Return whether a URL is a path of this machine."""
     return "://" not in url
+
+
+class StoppedError(Exception):
+    """A fetch that was ended from outside; its part stays."""
 
 
 class Transfer:
@@ -66,6 +72,8 @@ class Transfer:
         self._headers = dict(headers or {})
         self._arrived = arrived
         self._session = requests.Session()
+        self._answer: requests.Response | None = None
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
         """Return the transfer."""
@@ -97,6 +105,7 @@ class Transfer:
             AccessError: The server wants another token.
             SourceError: It is not there, or did not come whole in all attempts.
             StreamingError: There is no room for it.
+            StoppedError: It was stopped.
         """
         path = self.place(file)
         if path.exists():
@@ -106,7 +115,7 @@ class Transfer:
         part = path.with_name(path.name + ".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            patiently(lambda: self._bring(file, part), self._options, file.url)
+            patiently(lambda: self._bring(file, part), self._options, file.url, self._sleep)
             settle(part, path)
         except requests.HTTPError as error:
             raise told(error, file.url) from error
@@ -123,6 +132,22 @@ class Transfer:
         if not is_local(file.url):
             self.place(file).unlink(missing_ok=True)
 
+    def stop(self) -> None:
+        """End what another thread fetches with this, now or soon, and let it fetch no more.
+
+        A wait between attempts and a body that is read end at once; the wait for an answer lasts
+        as long as a connection may stay silent.
+        """
+        self._stopped.set()
+        answer = self._answer
+        if answer is not None:
+            with suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
+                answer.raw.shutdown()
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise StoppedError
+
     def _bring(self, file: SourceFile, part: Path) -> None:
         """Add what is missing to a part, and verify it; a wrong one is deleted.
 
@@ -130,26 +155,39 @@ class Transfer:
             DamagedError: It is incomplete or wrong.
         """
         have = part.stat().st_size if part.exists() else 0
+        summed = None
         if have != file.size:
-            self._add(file, part, have if have < file.size or file.size == UNKNOWN else 0)
+            start = have if have < file.size or file.size == UNKNOWN else 0
+            summed = self._add(file, part, start)
         try:
-            verify(part, file)
+            verify(part, file, summed)
         except DamagedError:
             if part.stat().st_size >= file.size:  # else it goes on where it was cut off
                 part.unlink()
             raise
 
-    def _add(self, file: SourceFile, part: Path, start: int) -> None:
+    def _add(self, file: SourceFile, part: Path, start: int) -> str | None:
+        """Write what is missing; return the digest of all, where one is to be compared.
+
+        It is made while the bytes come, which costs no time where the network is the slower one.
+        """
         with closing(self._pieces(file, start)) as pieces:
             start = next(pieces)
             if file.size != UNKNOWN:
                 _reserve(part, file.size - start)
+            digest = _begun(file)
             with part.open("r+b" if start else "wb") as out:
+                while digest and out.tell() < start:
+                    digest.update(out.read(min(_PIECE, start - out.tell())))
                 out.seek(start)
                 out.truncate()
                 for piece in pieces:
                     out.write(piece)
+                    if digest:
+                        digest.update(piece)
                     self._arrived(len(piece))
+                    self._sleep(0)
+        return digest.hexdigest() if digest else None
 
     def _pieces(self, file: SourceFile, start: int) -> Generator[Any, None, None]:
         """Give where the bytes really start, then the bytes."""
@@ -173,13 +211,20 @@ class Transfer:
                     f"{answer.headers['ETag']} now); start over with the new one"
                 )
             goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+            self._answer = answer
             yield start if answer.status_code == 206 and goes_on else 0
             while piece := answer.raw.read(_PIECE):
                 yield piece
+            self._answer = None
 
 
-def verify(path: Path, file: SourceFile) -> None:
+def verify(path: Path, file: SourceFile, summed: str | None = None) -> None:
     """Refuse a file that is not what its source tells.
+
+    Args:
+        path: Where it is.
+        file: What it should be.
+        summed: Its digest, of the kind that the source tells, where that is known already.
 
     Raises:
         DamagedError: Its size or digest is another, or it is Parquet that cannot be read through.
@@ -188,18 +233,30 @@ def verify(path: Path, file: SourceFile) -> None:
     if file.size not in (UNKNOWN, size):
         raise DamagedError(f"{size} of {file.size} bytes arrived")
     kind, _, want = file.digest.partition(":")
-    if kind in ("sha256", "md5", "git"):
-        have = _digest(path, kind)
+    if kind in _DIGESTS:
+        have = summed or _digest(path, kind)
         if have != want:
             raise DamagedError(f"its {kind} is {have}, not {want}")
     elif Path(file.name).suffix == ".parquet":
         _read_through(path)
 
 
+def _begun(file: SourceFile) -> "hashlib._Hash | None":
+    """Return a digest to be filled while a file comes, or None where none can be."""
+    kind = file.digest.partition(":")[0]
+    if kind not in _DIGESTS or (kind == "git" and file.size == UNKNOWN):
+        return None
+    return _digest_of(kind, file.size)
+
+
+def _digest_of(kind: str, size: int) -> "hashlib._Hash":
+    if kind != "git":
+        return hashlib.new(kind)
+    return hashlib.sha1(f"blob {size}\0".encode())  # the name of a blob
+
+
 def _digest(path: Path, kind: str) -> str:
-    begun = hashlib.new("sha1" if kind == "git" else kind)
-    if kind == "git":  # the name of a blob
-        begun.update(f"blob {path.stat().st_size}\0".encode())
+    begun = _digest_of(kind, path.stat().st_size)
     with path.open("rb") as content:
         return hashlib.file_digest(content, lambda: begun).hexdigest()
 

@@ -82,6 +82,7 @@ class ShardWriter:
         self._behind = Behind()  # a row group is written while the next one is made
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # one who was interrupted may still end a file of its own
             self._out = pa.OSFile(str(path), "wb")
             self._writer = self._begun(raw_columns)
         except OSError as error:
