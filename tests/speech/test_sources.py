@@ -157,6 +157,8 @@ def test_the_demo_needs_nothing_and_is_the_same_in_any_folder(tmp_path):
     assert rows[-1][1]["audio"][:4] == b"RIFF"
     with pytest.raises(OptionsError, match="lies nowhere else"):
         opened("demo=/somewhere", tmp_path)
+    with pytest.raises(OptionsError, match="voice that is synthesiser or espeak"):
+        opened("demo?voice=mine", tmp_path)
 
 
 @pytest.mark.parametrize("copy", EVERYTHING)

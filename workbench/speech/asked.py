@@ -11,7 +11,7 @@ from workbench.streaming.hub import PREFIX, repository
 from workbench.streaming.transfer import is_local
 
 FIELDS = ("audio", "transcript", "speaker", "language")
-KEYS = (*FIELDS, "name", "tsv", "clips")
+KEYS = (*FIELDS, "name", "tsv", "clips", "voice")
 
 _FILES = (".parquet", ".txt", ".tsv", ".csv")
 

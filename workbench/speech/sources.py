@@ -6,14 +6,15 @@ another table than validated, `?clips=FOLDER` other clips). `?audio=COLUMN&trans
 speaker=COLUMN&language=COLUMN` says which columns are meant, where they are not the usual ones,
 and `name=NAME` what the rows call the source.
 
-Sources with names of their own need no place: `demo`, which the program makes itself, and those of
-NAMED; `NAME=PLACE` reads a copy of one. VISTECCommonVoiceTH, or VISTEC, always needs its folder.
+Sources with names of their own need no place: `demo`, which the program makes itself
+(`demo?voice=espeak` by espeak-ng, where it is installed), and those of NAMED; `NAME=PLACE` reads a
+copy of one. VISTECCommonVoiceTH, or VISTEC, always needs its folder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from workbench.demo.speech import SpeechCorpusOptions, make_speech_corpus
@@ -39,6 +40,11 @@ NAMED: Mapping[str, str] = {
     "ProcessedVoiceTH": "hf://Porameht/processed-voice-th-169k",
 }
 DEMO = "demo"
+SYNTHESISER = "synthesiser"
+VOICES: Mapping[str, Literal["synthesiser", "espeak"]] = {
+    SYNTHESISER: "synthesiser",
+    "espeak": "espeak",
+}
 VISTEC = "VISTECCommonVoiceTH"
 
 _LABELS = {DEMO: DEMO, VISTEC: VISTEC, "VISTEC": VISTEC, **{name: name for name in NAMED}}
@@ -110,8 +116,13 @@ def _open_demo(asked: Asked, work: Path, options: GatherOptions) -> SpeechSource
     """Return the corpus that the program makes itself, known by names within it alone."""
     if asked.place:
         raise OptionsError(f"{asked.said}: {DEMO} is made by the program; it lies nowhere else")
-    corpus = make_speech_corpus(work / DEMO, SpeechCorpusOptions())
-    return _parquet(asked, replace(listing.folder_source(corpus.folder), name=DEMO), options)
+    asked.refuse_others((*FIELDS, "voice"))
+    voice = VOICES.get(asked.told.get("voice", SYNTHESISER))
+    if voice is None:
+        raise OptionsError(f"{asked.said}: want a voice that is {' or '.join(VOICES)}")
+    corpus = make_speech_corpus(work / f"{DEMO}-{voice}", SpeechCorpusOptions(voice=voice))
+    files = replace(listing.folder_source(corpus.folder), name=DEMO)
+    return _parquet(replace(asked, told=asked.columns), files, options)
 
 
 def _open_place(asked: Asked, work: Path, options: GatherOptions) -> SpeechSource:
