@@ -42,6 +42,12 @@ class SinkError(StreamingError):
     exit_code = 6
 
 
+class SinkAccessError(SinkError, AccessError):
+    """A place that results go to and that wants a token, or another one."""
+
+    exit_code = 3
+
+
 class MusicError(WorkbenchError):
     """A MIDI or audio file that cannot be read or written."""
 

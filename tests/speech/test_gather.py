@@ -2,19 +2,28 @@
 
 import hashlib
 import json
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
+from huggingface_hub import HfApi
+from tiny_speech import write_speech
 
+from workbench.cli import run
 from workbench.demo.speech import SpeechCorpus, SpeechCorpusOptions, make_speech_corpus
-from workbench.errors import OptionsError, SinkError, SourceError
-from workbench.progress import Progress
+from workbench.errors import AccessError, OptionsError, SinkError, SourceError
+from workbench.progress import Progress, silent
 from workbench.speech.commands import target
 from workbench.speech.gather import Gathered, gather
 from workbench.speech.options import GatherOptions
+from workbench.speech.source import SpeechSource
+from workbench.speech.sources import iterable_speech_source
+from workbench.speech.state import read_state
 
 SMALL = {
     "streaming_batch_size": 7,
@@ -171,9 +180,146 @@ def test_a_writer_in_between_is_noticed(corpus: SpeechCorpus, tmp_path: Path) ->
     chosen = GatherOptions(**SMALL)  # type: ignore[arg-type]
     sink, work = target(str(tmp_path / "out"), chosen)
 
+    state = tmp_path / "out" / "_state" / "state.json"
+
     def meddle(progress: Progress) -> None:
         if progress.numbers["shards"] == 2:
-            (tmp_path / "out" / "_state" / "state.json").write_text("{}")
+            while state.exists() and json.loads(state.read_bytes()).get("shards", 2) < 2:
+                time.sleep(0.001)  # the second is on its way
+            state.write_text("{}")
 
     with pytest.raises(SinkError, match="somebody else"):
         gather([str(corpus.folder)], sink, work, chosen, meddle)
+
+
+# --- what cannot be told apart, and what is not lost
+
+
+def twelve(folder: Path) -> str:
+    return str(write_speech(folder, plain=True))
+
+
+def test_a_token_that_is_refused_once_loses_nothing_of_two_sources(
+    tmp_path: Path, hub: HubServer
+) -> None:
+    said = [twelve(tmp_path / "one"), twelve(tmp_path / "two")]
+    options = {"upload_batch_size": 5, "streaming_batch_size": 4, "work_dir": tmp_path / "w"}
+    hub.faults.add(match=r"POST .*/commit/", kind="403", skip=1)
+    with pytest.raises(SinkError, match="refused the token") as caught:
+        gathered_from(said, "hf://user/out", **options)
+    assert isinstance(caught.value, AccessError)
+    assert caught.value.exit_code == 3
+    assert gathered_from(said, "hf://user/out", **options).state.rows == 24
+    gathered_from(said, "hf://user/whole", **{**options, "work_dir": tmp_path / "v"})
+    assert hub.digest("user/out", "data/") == hub.digest("user/whole", "data/")
+
+
+def test_sources_of_one_name_are_refused_and_may_be_named(tmp_path: Path) -> None:
+    one, two = twelve(tmp_path / "a" / "source"), twelve(tmp_path / "b" / "source")
+    with pytest.raises(OptionsError, match=r"called source already; .*give .*b/source\?name=NAME"):
+        gathered_from([one, two], tmp_path / "out")
+    gathered_from([one], tmp_path / "out")
+    with pytest.raises(OptionsError, match="called source already"):
+        gathered_from([one + "/"], tmp_path / "out", append=True)
+    gathered_from([two + "?name=other"], tmp_path / "out", append=True)
+    told = rows_of(tmp_path / "out").select(["dataset_name", "speaker_id"]).to_pylist()
+    assert len({(row["dataset_name"], row["speaker_id"]) for row in told}) == 4
+    assert len({row["speaker_id"] for row in told}) == 4
+
+
+def test_a_card_that_is_edited_meanwhile_keeps_what_was_written(
+    tmp_path: Path, hub: HubServer
+) -> None:
+    api = HfApi()
+
+    def edit(progress: Progress) -> None:
+        if progress.numbers["shards"] == 1 and not edited:
+            edited.append(True)
+            text = hub.read("user/out", "README.md").decode()
+            api.upload_file(
+                path_or_fileobj=(text + "\nMine: CC0.\n").encode(),
+                path_in_repo="README.md",
+                repo_id="user/out",
+                repo_type="dataset",
+            )
+
+    edited: list[bool] = []
+    chosen = GatherOptions(  # type: ignore[arg-type]
+        **{**SMALL, "upload_batch_size": 5, "streaming_batch_size": 4, "work_dir": tmp_path / "w"}
+    )
+    sink, work = target("hf://user/out", chosen)
+    gather([twelve(tmp_path / "source")], sink, work, chosen, edit)
+    card = hub.read("user/out", "README.md").decode()
+    assert edited
+    assert "Mine: CC0." in card
+    assert "num_examples: 12" in card
+
+
+def test_speech_to_text_that_fails_is_told_and_not_counted_as_transcripts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_speech(tmp_path / "source")
+    tokens = ["speech", "gather", str(source), "--to", str(tmp_path / "out"), "--enable-stt"]
+    assert run([*tokens, "--stt-engines", "test_gather:deaf", "--json"]) == 5
+    (state,) = json.loads(capsys.readouterr().out)["sources"]
+    assert (state["unheard"], state["transcribed"]) == (1, 0)
+
+
+def deaf(clips: list[object]) -> list[tuple[str, float]]:
+    raise RuntimeError("no model")
+
+
+def test_a_sample_that_was_whole_when_it_was_stopped_is_left_as_it_is(tmp_path: Path) -> None:
+    said = [twelve(tmp_path / "source")]
+    options = {"sample": True, "sample_size": 4, "upload_batch_size": 4, "streaming_batch_size": 4}
+    chosen = GatherOptions(**{**SMALL, **options})  # type: ignore[arg-type]
+    sink, work = target(str(tmp_path / "out"), chosen)
+    whole = read_state(gathered_from(said, tmp_path / "whole", **options).state.to_bytes(), "whole")
+    (source,) = whole.sources
+    stopped = replace(whole, sources=(replace(source, is_done=False, file=0, row=4),))
+    gathered_from(said, tmp_path / "out", **options)
+    (tmp_path / "out" / "_state" / "state.json").write_bytes(stopped.to_bytes())
+    assert gather(said, sink, work, chosen).state == whole
+
+
+def test_rows_before_a_source_that_fails_last_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad" / "a.parquet"
+    bad.parent.mkdir()
+    pq.write_table(pa.table({"audio": [b"x"] * 9, "sentence": ["y"] * 9}), bad)
+    bad.write_bytes(bad.read_bytes()[:60] + b"\0" * 60 + bad.read_bytes()[120:])
+    said = [twelve(tmp_path / "source"), str(bad.parent)]
+    assert run(["speech", "gather", *said, "--to", str(tmp_path / "out"), "--json"]) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["withheld"]) == (0, 12)
+    assert run(["speech", "gather", said[0], "--to", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 12
+
+
+def test_an_iterable_dataset_is_gathered_and_gone_on_with(tmp_path: Path) -> None:
+    import datasets
+
+    place = twelve(tmp_path / "source")
+
+    def source() -> SpeechSource:
+        files = sorted(str(file) for file in Path(place).rglob("*.parquet"))
+        rows = datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
+        return iterable_speech_source(
+            rows.cast_column("audio", datasets.Audio(decode=False)), "mine"
+        )
+
+    def stop(progress: Progress) -> None:
+        if progress.numbers["shards"] == 2:
+            raise KeyboardInterrupt
+
+    chosen = GatherOptions(  # type: ignore[arg-type]
+        **{**SMALL, "upload_batch_size": 3, "streaming_batch_size": 2}
+    )
+    for name, shows in (("whole", [silent]), ("parts", [stop, silent])):
+        sink, work = target(str(tmp_path / name), chosen)
+        for show in shows:
+            with suppress(KeyboardInterrupt):
+                gather([source()], sink, work, chosen, show)
+    assert len(rows_of(tmp_path / "whole")) == 12
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")

@@ -433,12 +433,20 @@ def test_timeout_is_how_long_a_connection_may_be_silent(source, tmp_path, hub):
 
 
 @flag("work_dir")
-def test_work_dir_is_where_shards_wait(source, tmp_path, hub, monkeypatch):
+def test_work_dir_is_where_shards_wait_and_keeps_what_else_is_there(
+    source, tmp_path, hub, monkeypatch
+):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     hub.faults.add(match=COMMIT, kind="503", times=None, skip=1)
     flags = ["--attempts", 1, "--to", "hf://user/out"]
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("mine")
     gathered_by(source, *flags, "--work-dir", tmp_path / "work", code=6)
-    assert "train-00000.parquet" in files_of(tmp_path / "work")
+    (own,) = (tmp_path / "work").glob("gather-*")
+    assert "train-00000.parquet" in files_of(own)
+    gathered_by(source, "--to", tmp_path / "there", "--work-dir", tmp_path / "work")
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "mine"
+    assert [path.name for path in (tmp_path / "work").glob("gather-*")] == [own.name]
     assert not (tmp_path / "home").exists()
     gathered_by(source, *flags, code=6)
     (kept,) = (tmp_path / "home" / ".cache" / "workbench" / "gather").iterdir()

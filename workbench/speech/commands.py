@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from workbench.caching.fingerprint import fingerprint
-from workbench.errors import OptionsError
+from workbench.errors import OptionsError, SpeechError
 from workbench.progress import terminal
 from workbench.reply import Reply
 from workbench.speech import gather as gathering
@@ -27,7 +27,8 @@ def gather(
 ) -> Reply:
     """Gather speech from several sources into one dataset, every row exactly once.
 
-    Stopped or killed, the same command goes on where it was and ends in the same bytes.
+    Stopped or killed, the same command, without --fresh, goes on where it was and ends in the
+    same bytes.
 
     Args:
         sources: demo, hf://user/name, a folder, a web list; `?audio=COLUMN` names columns.
@@ -54,8 +55,12 @@ def gather(
         "rows_per_second": round(done.rows / done.seconds, 1),
         "sources": [dataclasses.asdict(source) for source in state.sources],
         "failed": {name: str(error) for name, error in done.failed.items()},
+        "withheld": done.withheld,
     }
+    unheard = sum(source.unheard for source in state.sources)
     code = next((error.exit_code for error in done.failed.values()), 0)
+    if not code and unheard and done.rows:
+        code = SpeechError.exit_code
     return Reply(values=values, text=_text(values, done), code=code)
 
 
@@ -69,13 +74,17 @@ def target(to: str, options: GatherOptions) -> tuple[Sink, Path]:
     Raises:
         OptionsError: The name is none.
     """
+    own = (
+        f"gather-{fingerprint(to)[:16]}"  # it is deleted at the end, and what else is there is not
+    )
+    mine = options.work_dir and options.work_dir / own
     if not to.startswith(PREFIX):
         folder = Path(to)
-        return FolderSink(folder, STATE_NAME), options.work_dir or folder / ".work"
+        return FolderSink(folder, STATE_NAME), mine or folder / ".work"
     repository(to)
-    cache = Path.home() / ".cache" / "workbench" / "gather" / fingerprint(to)[:16]
+    cache = Path.home() / ".cache" / "workbench" / "gather" / own
     sink = HubSink(to, STATE_NAME, private=options.private, options=options.retries)
-    return sink, options.work_dir or cache
+    return sink, mine or cache
 
 
 def _text(values: dict[str, Any], done: gathering.Gathered) -> str:
@@ -86,7 +95,14 @@ def _text(values: dict[str, Any], done: gathering.Gathered) -> str:
     for source in done.state.sources:
         skipped = ", ".join(f"{count} {reason}" for reason, count in source.skipped.items())
         lines.append(f"{source.name}: {source.kept} kept; left out: {skipped or 'none'}")
+        if source.unheard:
+            lines.append(f"{source.name}: speech-to-text failed on {source.unheard} clips")
     lines += [f"{name}: failed: {error}" for name, error in done.failed.items()]
+    if done.withheld:
+        lines.append(
+            f"{done.withheld} rows before it wait until it can be read; they arrive, too, with the "
+            "same command without it"
+        )
     return "\n".join(lines)
 
 

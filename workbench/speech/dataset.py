@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from workbench.speech.options import GatherOptions
 from workbench.speech.rows import RAW_COLUMNS, schema
 from workbench.speech.state import DATA, LOGS, GatherState, SourceState, log_name, shard_name
 from workbench.streaming.ahead import Behind
-from workbench.streaming.sink import Sink
+from workbench.streaming.sink import Content, Sink
 from workbench.streaming.source import Position
 from workbench.streaming.writer import ShardWriter
 
@@ -38,6 +39,7 @@ class Chunk:
         index: Shape (rows,), int64, of each in the batch.
         seconds: Shape (rows,), float64, of each.
         is_transcribed: Shape (rows,), bool, whether speech-to-text wrote its transcript.
+        is_unheard: Shape (rows,), bool, whether speech-to-text was asked and failed.
         skips: Those that were left out, in order.
         passed: How many were left out since an older program has gathered them.
     """
@@ -50,6 +52,7 @@ class Chunk:
     index: NDArray[np.int64]
     seconds: NDArray[np.float64]
     is_transcribed: NDArray[np.bool_]
+    is_unheard: NDArray[np.bool_]
     skips: Sequence[Skip]
     passed: int
 
@@ -82,6 +85,7 @@ class Dataset:
         """
         self.state = state
         self.committed = state
+        self._begun = state  # of the last commit that was begun
         self.schema = schema(options.sample_rate if options.standardization else None)
         self._sink = sink
         self._staging = staging
@@ -89,7 +93,7 @@ class Dataset:
         self._behind = behind
         self._writer: ShardWriter | None = None
         self._log: list[str] = []
-        self._older_card = (sink.read(CARD_NAME) or b"").decode("utf-8", "replace")
+        self._seen_card = (sink.read(CARD_NAME) or b"").decode("utf-8", "replace")
 
     def begin(self, *, resets: bool) -> None:
         """Say at the sink that the dataset is ours, before its first shard is on the way.
@@ -121,7 +125,7 @@ class Dataset:
             if taken < chunk.rows.num_rows:
                 self.close_shard()
         self._advance(source, chunk, slice(taken, taken), (upto, chunk.count - 1))
-        waiting = _read(self.state) - _read(self.committed)
+        waiting = _read(self.state) - _read(self._begun)
         if waiting >= _SKIPPING * self._options.upload_batch_size:
             self.close_shard()
 
@@ -148,7 +152,9 @@ class Dataset:
             state = replace(state, logs=state.logs + 1)
             self._log = []
         self.state = state
-        if state != self.committed or self._card(state) != self._older_card:
+        if state == self._begun:
+            self._behind.wait()  # for the card as it is then
+        if state != self._begun or self._card(state, self._seen_card) != self._seen_card:
             self._commit(f"{state.rows} rows in {state.shards} shards", state, files)
 
     def finish(self) -> None:
@@ -164,6 +170,11 @@ class Dataset:
         self._behind.wait()
         self.state = self.committed
 
+    @property
+    def waiting(self) -> int:
+        """How many rows wait in the open shard."""
+        return self.state.rows - self._begun.rows
+
     def _open_shard(self) -> ShardWriter:
         if self._writer is None:
             path = self._staging / Path(shard_name(self.state.shards)).name
@@ -178,22 +189,26 @@ class Dataset:
         deletes: Sequence[str] = (),
     ) -> None:
         """Begin a commit, once the one before has ended."""
-        content = self._card(state)
-        complete = {**files, CARD_NAME: content.encode()}
+        complete: dict[str, Content] = {**files, CARD_NAME: partial(self._remade, state)}
 
         def commit() -> None:
             self._sink.commit(message, state=state.to_bytes(), files=complete, deletes=deletes)
+            self.committed = state
             for file in files.values():
                 if isinstance(file, Path):
                     file.unlink(missing_ok=True)
 
         self._behind.submit(commit)
-        self.committed = state
-        self._older_card = content
+        self._begun = state
 
-    def _card(self, state: GatherState) -> str:
+    def _remade(self, state: GatherState, present: bytes | None) -> bytes:
+        """Return the card of a state, with what people wrote into the present one."""
+        self._seen_card = self._card(state, (present or b"").decode("utf-8", "replace"))
+        return self._seen_card.encode()
+
+    def _card(self, state: GatherState, older: str) -> str:
         rate = self._options.sample_rate if self._options.standardization else None
-        return card(state, self._sink.name, rate, self._older_card)
+        return card(state, self._sink.name, rate, older)
 
     def _advance(self, source: int, chunk: Chunk, rows: slice, skipped: tuple[int, int]) -> None:
         """Move the position behind some rows, counting them and the skips up to there.
@@ -219,6 +234,7 @@ class Dataset:
             skipped=dict(sorted((Counter(old.skipped) + reasons).items())),
             microseconds=old.microseconds + int(np.rint(chunk.seconds[rows] * 1e6).sum()),
             transcribed=old.transcribed + int(chunk.is_transcribed[rows].sum()),
+            unheard=old.unheard + int(chunk.is_unheard[rows].sum()),
             to_pass=old.to_pass - (chunk.passed if before < 0 else 0),
         )
         self.state = replace(

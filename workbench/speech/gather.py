@@ -31,7 +31,7 @@ from workbench.speech.plan import Plan, planned
 from workbench.speech.rows import Origin, numbered
 from workbench.speech.source import SpeechSource
 from workbench.speech.state import OURS, GatherState
-from workbench.speech.stt import NO_TRANSCRIPT, Engine, load_engines, transcribed
+from workbench.speech.stt import NO_TRANSCRIPT, STT_ERROR, Engine, load_engines, transcribed
 from workbench.streaming.ahead import Behind
 from workbench.streaming.reader import Rows
 from workbench.streaming.sink import Sink
@@ -50,18 +50,21 @@ class Gathered:
     Attributes:
         state: What the target holds now.
         failed: What a source was named by: why it could not be read to its end.
+        withheld: Rows before it that did not fill a shard, and arrive when it was read, or when it
+            is not asked for any more.
         rows: Rows that this run has added.
         seconds: How long it took.
     """
 
     state: GatherState
     failed: Mapping[str, WorkbenchError]
+    withheld: int
     rows: int
     seconds: float
 
 
 def gather(
-    said: Sequence[str],
+    said: Sequence[str | SpeechSource],
     sink: Sink,
     work: Path,
     options: GatherOptions,
@@ -70,7 +73,8 @@ def gather(
     """Gather speech into one dataset, going on where an earlier run was stopped.
 
     Args:
-        said: Names of sources, as `open_speech_source` knows them.
+        said: Names of sources, as `open_speech_source` knows them, or sources, as that and
+            `iterable_speech_source` return.
         sink: The target.
         work: Folder for files on their way; what is in it is deleted at the end.
         options: How it is gathered.
@@ -103,19 +107,24 @@ def gather(
             show=show,
         )
         failed = {**plan.failed, **run.read_all()}
-    if not failed:
-        for folder in (work, staging):
-            shutil.rmtree(folder, ignore_errors=True)
+        if not failed:  # while nobody else is at work there
+            for folder in (work, staging):
+                shutil.rmtree(folder, ignore_errors=True)
     return Gathered(
         state=dataset.committed,
         failed=failed,
+        withheld=run.withheld,
         rows=dataset.committed.rows - plan.state.rows,
         seconds=time.monotonic() - begun,
     )
 
 
 class _Run:
-    """Sources read one after another into a dataset."""
+    """Sources read one after another into a dataset.
+
+    Attributes:
+        withheld: Rows that were read and dropped again, since the source behind them failed.
+    """
 
     def __init__(
         self,
@@ -133,6 +142,7 @@ class _Run:
         self._options = options
         self._engines = engines
         self._outlook = Outlook(plan, show)
+        self.withheld = 0
 
     def read_all(self) -> dict[str, WorkbenchError]:
         """Read every source that is not at its end; return why some did not get there."""
@@ -150,6 +160,7 @@ class _Run:
                 failed[source.said] = error
                 is_tail_lost = True
         if is_tail_lost:  # as if interrupted there, so that going on ends in the same bytes
+            self.withheld = self._dataset.waiting
             self._dataset.abandon()
         else:
             self._dataset.finish()
@@ -163,11 +174,9 @@ class _Run:
             Transfer(self._fetched, self._options.retries, headers, arrived) as transfer,
             closing(self._batches(index, source, transfer)) as batches,
         ):
-            for rows, result in batches:
-                self._dataset.add(index, self._chunk(index, source, rows, result))
+            while self._wanted(index) != 0 and (found := next(batches, None)) is not None:
+                self._dataset.add(index, self._chunk(index, source, *found))
                 self._outlook.tell(self._dataset.state)
-                if self._wanted(index) == 0:
-                    break
         self._dataset.end(index, len(source.list.files))
 
     def _batches(
@@ -193,17 +202,19 @@ class _Run:
         """Return what of a cleaned batch is to be added."""
         kept = result.rows
         at = np.asarray(kept["index"], np.int64)
-        said, is_transcribed = self._said(kept)
         first = int(np.searchsorted(at, rows.start))
         passed = min(self._dataset.state.sources[index].to_pass, len(at) - first)
         first += passed
         wanted = self._wanted(index)
         last = len(at) if wanted is None else min(first + wanted, len(at))
+        said, is_missing = self._said(kept.slice(0, last if last > first else 0))
         count = rows.batch.num_rows
         if wanted is not None and last == first + wanted:
             count = int(at[last - 1]) + 1  # a sample ends behind its last row
         file = source.list.files[rows.position.file].name
         name = source.name
+        is_unheard = np.array([text == STT_ERROR for text, _ in said[first:last]], bool)
+        is_unheard &= is_missing[first:last]
         new = numbered(
             kept.slice(first, last - first),
             said[first:last],
@@ -221,13 +232,14 @@ class _Run:
             rows=new,
             index=at[first:last],
             seconds=np.asarray(kept["seconds"])[first:last],
-            is_transcribed=is_transcribed[first:last],
+            is_transcribed=is_missing[first:last] & ~is_unheard,
+            is_unheard=is_unheard,
             skips=[skip for skip in result.skips if rows.start <= skip.index < count],
             passed=passed,
         )
 
     def _said(self, kept: pa.RecordBatch) -> tuple[list[tuple[str, float]], NDArray[np.bool_]]:
-        """Return transcript and confidence of each clip, and which speech-to-text wrote."""
+        """Return transcript and confidence of each clip, and which were put to speech-to-text."""
         told = [(text or "").strip() for text in kept["transcript"].to_pylist()]
         said = [(text, 1.0) if text else (NO_TRANSCRIPT, 0.0) for text in told]
         is_missing = np.array([not text for text in told], bool)

@@ -49,12 +49,16 @@ class Plan:
 
 
 def planned(
-    said: Sequence[str], content: bytes | None, sink: Sink, work: Path, options: GatherOptions
+    asked: Sequence[str | SpeechSource],
+    content: bytes | None,
+    sink: Sink,
+    work: Path,
+    options: GatherOptions,
 ) -> Plan:
     """Return what is to be done for the sources that a person named.
 
     Args:
-        said: Names of sources, as `open_speech_source` knows them.
+        asked: Names of sources, as `open_speech_source` knows them, or sources.
         content: The state that the sink holds, or None.
         sink: The target; it is read, not changed.
         work: Folder for what sources need on disk.
@@ -64,6 +68,8 @@ def planned(
         OptionsError: The target holds something else than what was asked for.
         SourceError: A source cannot be opened, and it is a fresh start or the only one.
     """
+    given = {source.said: source for source in asked if isinstance(source, SpeechSource)}
+    said = [source if isinstance(source, str) else source.said for source in asked]
     state = _begun(content, sink, options)
     known = {source.said: source for source in state.sources}
     new = [name for name in dict.fromkeys(said) if name not in known]
@@ -72,7 +78,8 @@ def planned(
             f"{sink.name}: holds {', '.join(known)}, not {', '.join(new)}; add to it with "
             "--append, or start over with --fresh"
         )
-    sources, failed = _opened(said, known, work, options)
+    sources, failed = _opened(said, given, known, work, options)
+    refuse(_same(state.sources, [sources[name] for name in new if name in sources]))
     if failed and (options.fresh or not sources):
         raise next(iter(failed.values()))
     begun = [_source_state(sources[name], state) for name in new if name in sources]
@@ -124,7 +131,11 @@ def _differences(held: Mapping[str, object], wanted: Mapping[str, object], place
 
 
 def _opened(
-    said: Sequence[str], known: Mapping[str, SourceState], work: Path, options: GatherOptions
+    said: Sequence[str],
+    given: Mapping[str, SpeechSource],
+    known: Mapping[str, SourceState],
+    work: Path,
+    options: GatherOptions,
 ) -> tuple[dict[str, SpeechSource], dict[str, WorkbenchError]]:
     """Return the sources that could be opened, each at its revision, and why others could not."""
     sources: dict[str, SpeechSource] = {}
@@ -133,7 +144,7 @@ def _opened(
         held = known.get(name)
         try:
             revision = held.revision if held else None
-            source = open_speech_source(name, work, options, revision or None)
+            source = given.get(name) or open_speech_source(name, work, options, revision or None)
             if held and held.fingerprint != source.list.fingerprint:
                 raise SourceError(
                     f"{name}: its files are others than those that were gathered; bring those "
@@ -143,6 +154,21 @@ def _opened(
         except StreamingError as error:
             failed[name] = error
     return sources, failed
+
+
+def _same(known: Sequence[SourceState], new: Sequence[SpeechSource]) -> list[str]:
+    """Return what is wrong with new sources whose rows could not be told from those of others."""
+    called = {source.name: source.said for source in known}
+    found = []
+    for source in new:
+        if source.name in called:
+            sign = "&" if "?" in source.said else "?"
+            found.append(
+                f"{source.said}: rows of {called[source.name]} are called {source.name} already; "
+                f"if it is another source, give {source.said}{sign}name=NAME"
+            )
+        called.setdefault(source.name, source.said)
+    return found
 
 
 def _source_state(source: SpeechSource, state: GatherState) -> SourceState:

@@ -122,7 +122,8 @@ def _open_demo(asked: Asked, work: Path, options: GatherOptions) -> SpeechSource
         raise OptionsError(f"{asked.said}: want a voice that is {' or '.join(VOICES)}")
     corpus = make_speech_corpus(work / f"{DEMO}-{voice}", SpeechCorpusOptions(voice=voice))
     files = replace(listing.folder_source(corpus.folder), name=DEMO)
-    return _parquet(replace(asked, told=asked.columns), files, options)
+    told = {key: value for key, value in asked.told.items() if key != "voice"}
+    return _parquet(replace(asked, told=told), files, options)
 
 
 def _open_place(asked: Asked, work: Path, options: GatherOptions) -> SpeechSource:

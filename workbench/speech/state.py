@@ -39,6 +39,7 @@ class SourceState:
         skipped: Reason: rows that were left out for it.
         microseconds: Sound that arrived; whole, so that sums do not depend on their order.
         transcribed: Rows whose transcript was written by speech-to-text.
+        unheard: Rows that speech-to-text was asked for and failed on.
         to_pass: Rows to leave out since an older program has gathered them.
         is_done: Whether all of it was read.
     """
@@ -54,6 +55,7 @@ class SourceState:
     skipped: Mapping[str, int] = field(default_factory=dict)
     microseconds: int = 0
     transcribed: int = 0
+    unheard: int = 0
     to_pass: int = 0
     is_done: bool = False
 
@@ -98,11 +100,6 @@ class GatherState:
     next_id: int = 1
     older_rows: Mapping[str, int] = field(default_factory=dict)
     sources: tuple[SourceState, ...] = ()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all sources were read to their ends."""
-        return all(source.is_done for source in self.sources)
 
     def to_bytes(self) -> bytes:
         """Return the one text of the state."""

@@ -33,8 +33,9 @@ from huggingface_hub.utils import (
     validate_repo_id,
 )
 
-from workbench.errors import OptionsError, SinkError, SourceError
+from workbench.errors import AccessError, OptionsError, SinkAccessError, SinkError, SourceError
 from workbench.streaming.retry import RetryOptions, patiently, status_of, told
+from workbench.streaming.sink import Content
 from workbench.streaming.source import Source, SourceFile
 
 PREFIX = "hf://"
@@ -210,7 +211,7 @@ class HubSink:
         message: str,
         *,
         state: bytes,
-        files: Mapping[str, bytes | Path],
+        files: Mapping[str, Content],
         deletes: Sequence[str] = (),
     ) -> None:
         """Change everything in one act.
@@ -218,7 +219,8 @@ class HubSink:
         Args:
             message: What happens, in a line.
             state: The new state.
-            files: Name: content, or the path of a file.
+            files: Name: content, or the path of a file, or what makes the content of the present
+                one; it is asked again where somebody has changed that meanwhile.
             deletes: Folders that are emptied before; one that is not there is left out.
 
         Raises:
@@ -234,15 +236,15 @@ class HubSink:
         """Do nothing: a commit leaves nothing half done behind."""
 
     def _commit_once(
-        self, message: str, files: Mapping[str, bytes | Path], deletes: Sequence[str]
+        self, message: str, files: Mapping[str, Content], deletes: Sequence[str]
     ) -> None:
         gone = [CommitOperationDelete(folder + "/", is_folder=True) for folder in deletes]
-        new = [CommitOperationAdd(name, content) for name, content in files.items()]
+        new = [CommitOperationAdd(name, self._made(name, told)) for name, told in files.items()]
         try:
             oid = self._created([*gone, *new], message)
         except httpx2.HTTPError as error:
             head, state = self._at_head()
-            if state == files[self._state_name]:
+            if state == files[self._state_name] != self._state:
                 self._head = head  # it was applied and only the answer got lost
                 return
             if state != self._state:
@@ -250,11 +252,17 @@ class HubSink:
                     f"{self.name}: somebody else has written there meanwhile; let one gather "
                     "write to a dataset at a time, then give the same command again"
                 ) from error
-            if head != self._head:  # a change beside ours, as to the card: build on it
+            if head != self._head:  # the card has changed, by us or by others: build on it
                 self._head = head
                 raise _MovedError(f"HEAD is {head[:12]} now") from error
             raise
         self._head = oid
+
+    def _made(self, name: str, content: Content) -> bytes | Path:
+        """Return a content, made of the present one where that is asked for."""
+        if isinstance(content, bytes | Path):
+            return content
+        return content(self._content(name, self._head) if self._head else None)
 
     def _created(
         self, operations: Sequence[CommitOperationAdd | CommitOperationDelete], message: str
@@ -302,7 +310,10 @@ class HubSink:
         try:
             return patiently(call, self._options, f"{self.name}: {what}")
         except (httpx2.HTTPError, ConnectionError) as error:
-            raise told(error, self.name, SinkError) from error
+            found = told(error, self.name, SinkError)
+            if isinstance(found, AccessError):
+                raise SinkAccessError(str(found)) from error
+            raise found from error
 
 
 @dataclass(frozen=True, slots=True)

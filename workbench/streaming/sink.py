@@ -6,8 +6,9 @@ state is renamed into its own, which is the act; files that the state does not l
 when the folder is opened again.
 """
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,11 @@ import pyarrow.parquet as pq
 
 from workbench.caching.files import replacing, settle, sweep
 from workbench.errors import CachingError, SinkError
+
+# What a file is to hold: itself, where it lies, or what makes it of the present content.
+Content = bytes | Path | Callable[[bytes | None], bytes]
+
+_GOING = ".going"  # beside the state: what the act that began deletes, and the state after it
 
 
 class Sink(Protocol):
@@ -47,7 +53,7 @@ class Sink(Protocol):
         message: str,
         *,
         state: bytes,
-        files: Mapping[str, bytes | Path],
+        files: Mapping[str, Content],
         deletes: Sequence[str] = (),
     ) -> None:
         """Change everything in one act; files given by their paths are moved or copied away."""
@@ -98,6 +104,7 @@ class FolderSink:
             state = self._folder / self._state_name
             state.parent.mkdir(parents=True, exist_ok=True)
             sweep(state)
+            self._delete_what_goes()
         except OSError as error:
             raise _unwritten(self._folder, error) from error
 
@@ -130,7 +137,7 @@ class FolderSink:
         message: str,
         *,
         state: bytes,
-        files: Mapping[str, bytes | Path],
+        files: Mapping[str, Content],
         deletes: Sequence[str] = (),
     ) -> None:
         """Change everything in one act: the renaming of the state.
@@ -138,8 +145,10 @@ class FolderSink:
         Args:
             message: What happens; a folder keeps no history of it.
             state: The new state.
-            files: Name: content, or the path of a file in the staging folder, which is moved.
-            deletes: Folders that are emptied, right after the act.
+            files: Name: content, or the path of a file in the staging folder, which is moved, or
+                what makes the content of the present one.
+            deletes: Folders that are emptied before; what was not gone when the act was
+                interrupted goes when the folder is opened again.
 
         Raises:
             SinkError: There is no room, or somebody else has written there.
@@ -150,15 +159,36 @@ class FolderSink:
                 "to a dataset at a time, then give the same command again"
             )
         try:
+            if gone := [n for folder in deletes for n in self.names(f"{folder}/*")]:
+                self._note_what_goes(state, [name for name in gone if name not in files])
             for name, content in files.items():
-                self._place(self._folder / name, content)
+                made = content(self.read(name)) if callable(content) else content
+                self._place(self._folder / name, made)
             with replacing(self._folder / self._state_name) as scratch:
                 scratch.write_bytes(state)
-            for folder in deletes:
-                shutil.rmtree(self._folder / folder, ignore_errors=True)
+            if gone:
+                self._delete_what_goes()
         except (OSError, CachingError) as error:
             raise _unwritten(self._folder, error) from error
         self._state = state
+
+    def _note_what_goes(self, state: bytes, names: Sequence[str]) -> None:
+        """Keep what an act deletes, so that an interruption does not forget it."""
+        told = {"state": hashlib.sha256(state).hexdigest(), "names": names}
+        with replacing(self._folder / (self._state_name + _GOING)) as scratch:
+            scratch.write_text(json.dumps(told), encoding="utf-8")
+
+    def _delete_what_goes(self) -> None:
+        """Delete what the last act was to delete; what was never acted on is forgotten."""
+        note = self._folder / (self._state_name + _GOING)
+        if not note.exists():
+            return
+        told = json.loads(note.read_text(encoding="utf-8"))
+        state = self.read(self._state_name) or b""
+        if hashlib.sha256(state).hexdigest() == told["state"]:
+            for name in told["names"]:
+                (self._folder / name).unlink(missing_ok=True)
+        note.unlink()
 
     def sweep(self, patterns: Sequence[str], listed: set[str]) -> None:
         """Delete files that match and that the state does not list, and what was half written.
