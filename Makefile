@@ -30,6 +30,8 @@ bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/reader.py
 	$(BIN)/python tests/bench/groove.py
 	$(BIN)/python tests/bench/streaming.py
+	$(BIN)/python tests/bench/window.py
+	$(BIN)/python tests/bench/feed.py
 
 lint: $(VENV)/dev ## check style, types, imports and notebooks
 	$(BIN)/ruff check .

@@ -26,6 +26,9 @@ groove = cyclopts.App(name="groove", help="Train drum-groove models, draw new gr
 _GROOVE = {
     "train": "Count a corpus of MIDI files into a groove model.",
     "merge": "Merge the shards of one corpus into the model of a single run.",
+    "tokenize": "Write a corpus as Parquet shards of windows, from which a network learns.",
+    "learn": "Learn a network that predicts steps, and put it beside a counted model.",
+    "blend": "Weigh the network and the mixture of a model, on the pieces held out.",
     "info": "Tell what a model was made of and what it holds.",
     "score": "Tell how well a model predicts performances it has not seen.",
     "sample": "Draw new bars from a model into a MIDI file.",
@@ -55,6 +58,13 @@ speech.command(
     help="Gather speech from several sources into one dataset, every row exactly once.",
 )
 app.command(speech)
+shards = cyclopts.App(name="shards", help="Shards that come as they are needed.")
+shards.command(
+    "workbench.learning.commands:pull",
+    name="pull",
+    help="Go through a Parquet dataset as a training would, and tell how its shards came.",
+)
+app.command(shards)
 
 
 @app.meta.default

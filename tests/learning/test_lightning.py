@@ -1,0 +1,121 @@
+"""Lightning over a stream: a killed training goes on at the very batch, with other ranks too."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+SCRIPT = Path(__file__).with_name("training.py")
+ROWS, STEPS = 203, 60  # 26 steps an epoch, so more than two epochs
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train") / "shards"
+    folder.mkdir()
+    for shard, first in enumerate(range(0, ROWS, 29)):
+        table = pa.table({"number": pa.array(range(first, first + 29), pa.int64())})
+        pq.write_table(table, folder / f"{shard}.parquet", row_group_size=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(shards, tmp_path_factory):
+    """The lines of a training that nobody interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    run(shards, out)
+    return lines_of(out)
+
+
+def told_of(shards, out, **more):
+    told = {"source": str(shards), "folder": str(out / "window"), "out": str(out), "steps": STEPS}
+    return json.dumps({**told, **more})
+
+
+def run(shards, out, **more):
+    command = [sys.executable, str(SCRIPT), told_of(shards, out, **more)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def lines_of(out):
+    """Return loss and samples of each step and rank; what was trained again must be the same."""
+    found = {}
+    for line in (out / "log.txt").read_text().splitlines():
+        step, rank, loss, samples = line.split(" ")
+        found.setdefault((int(step), int(rank)), []).append((loss, samples))
+    assert all(len(set(lines)) == 1 for lines in found.values())
+    return {key: lines[0] for key, lines in sorted(found.items())}
+
+
+def killed(shards, out, chance, **more):
+    """Kill a training after some steps; return the checkpoint to go on from, or None."""
+    log = out / "log.txt"
+    before = log.read_text().count("\n") if log.exists() else 0
+    wanted = before + chance.randint(1, 10)
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), told_of(shards, out, **more)], stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        if log.exists() and log.read_text().count("\n") >= wanted:
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    return newest(out)
+
+
+def newest(out):
+    saved = sorted(out.glob("step=*.ckpt"), key=lambda path: int(path.stem.partition("=")[2]))
+    return str(saved[-1]) if saved else None
+
+
+def test_a_training_that_was_killed_goes_on_with_the_same_batches_and_losses(
+    shards, whole, tmp_path
+):
+    again_and_again(shards, whole, tmp_path, kills=1, workers=0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_killed_ten_times_goes_on_with_the_same_batches_and_losses(
+    shards, whole, tmp_path, workers
+):
+    again_and_again(shards, whole, tmp_path, kills=10, workers=workers)
+
+
+def again_and_again(shards, whole, tmp_path, *, kills, workers):
+    chance = random.Random(kills + workers)
+    checkpoint = None
+    for _ in range(kills):
+        checkpoint = killed(shards, tmp_path, chance, workers=workers, checkpoint=checkpoint)
+    run(shards, tmp_path, workers=workers, checkpoint=checkpoint)
+    assert lines_of(tmp_path) == whole
+    assert len(whole) == STEPS
+
+
+def samples_of(lines):
+    return [int(number) for _, samples in lines.values() for number in samples.split(",")]
+
+
+def test_two_ranks_train_on_each_sample_once_and_one_goes_on_for_them(shards, tmp_path):
+    run(shards, tmp_path / "two", ranks=2, steps=9)
+    lines = lines_of(tmp_path / "two")
+    assert sorted({rank for _, rank in lines}) == [0, 1]
+    run(shards, tmp_path / "one", steps=9 + 8, checkpoint=newest(tmp_path / "two"))
+    both = samples_of(lines) + samples_of(lines_of(tmp_path / "one"))
+    assert len(samples_of(lines)) == 9 * 2 * 8
+    assert sorted(both) == list(range(ROWS))
+
+
+@pytest.mark.soak
+def test_two_ranks_train_through_a_whole_epoch(shards, tmp_path):
+    run(shards, tmp_path / "two", ranks=2, steps=13, saves=False)
+    assert sorted(samples_of(lines_of(tmp_path / "two"))) == list(range(ROWS))

@@ -1,0 +1,1 @@
+"""Learning: streams of samples that training reads, with exact state, and what Lightning calls."""
