@@ -1,11 +1,15 @@
 """Gathered datasets as anyone reads them, clips decoded."""
 
+import shutil
+
 import numpy as np
 import pytest
+from huggingface_hub import HfApi
 from tiny_speech import ENGLISH, IDLE, SECONDS, UNTOLD, gathered_by, rows_of, write_speech
 
 from workbench.errors import OptionsError, SpeechError
-from workbench.speech.published import published_clips, published_rows
+from workbench.speech.options import GatherOptions
+from workbench.speech.published import compared, published_clips, published_rows
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +72,35 @@ def test_a_clip_that_cannot_be_decoded_is_told_by_its_id(gathered, tmp_path):
 def test_a_place_without_a_user_is_refused():
     with pytest.raises(OptionsError, match="want hf://user/name"):
         published_clips("hf://name")
+
+
+def uploaded(folder):
+    """Put a folder into a repository of a source; what was there and is not in it goes."""
+    api = HfApi()
+    api.create_repo("user/source", repo_type="dataset", exist_ok=True)
+    api.upload_folder(
+        folder_path=folder, repo_id="user/source", repo_type="dataset", delete_patterns="*"
+    )
+
+
+@pytest.mark.parametrize("place", ["{}/out", "hf://user/out"])
+def test_clips_are_compared_with_the_revision_that_was_gathered(gathered, tmp_path, hub, place):
+    place, said = place.format(tmp_path), "hf://user/source"
+    uploaded(gathered.with_name("source"))
+    flags = ["--to", place, "--work-dir", tmp_path / "work"]
+    gathered_by(said, *flags)
+    before = compared(place, said, tmp_path / "work", GatherOptions())
+    assert before.seconds_before == pytest.approx([SECONDS + 2 * IDLE] * 10)
+    uploaded(write_speech(tmp_path / "newer", rows=4, files=1, plain=True))
+    after = compared(place, said, tmp_path / "work", GatherOptions())
+    for name in ("seconds_before", "level_before_db", "seconds_after", "level_after_db"):
+        assert getattr(after, name).tolist() == getattr(before, name).tolist()
+
+
+def test_a_dataset_without_a_state_is_compared_with_the_source_as_it_is(gathered, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    shutil.rmtree(out / "_state")
+    options = GatherOptions(target_db=-25, sample_rate=8000)
+    found = compared(str(out), str(gathered.with_name("source")), tmp_path / "work", options)
+    assert len(found.seconds_before) == 10

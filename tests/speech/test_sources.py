@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -372,8 +374,12 @@ def test_clips_may_lie_elsewhere_and_columns_may_have_other_names(tmp_path, clip
         opened(said.replace("Words", "Word"), tmp_path)
 
 
-NAMES = st.text(max_size=8) | st.sampled_from(
-    ["../secret.wav", "a/../../secret.wav", "..", "/etc/hostname", "in/../inner.wav", "in"]
+NAMES = (
+    st.text(max_size=8)
+    | st.builds(str.__mul__, st.text("ก่a.", min_size=1, max_size=3), st.integers(40, 200))
+    | st.sampled_from(
+        ["../secret.wav", "a/../../secret.wav", "..", "/etc/hostname", "in/../inner.wav", "in"]
+    )
 )
 
 
@@ -389,6 +395,34 @@ def test_no_name_reads_outside_the_folder_or_breaks_the_run(tmp_path_factory, na
     assert clip["audio"] in (None, b"inner")
     assert (clip["audio"] is None) == (clip["left_out"] == NO_FILE)
     assert clip["audio"] == b"inner" or not name.endswith("inner.wav")
+
+
+LOOKED_FOR = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from workbench.speech.fields import FolderClips
+made = FolderClips(place="x", folder=Path(sys.argv[1]), columns={"audio": "path"})
+batch = pa.RecordBatch.from_pydict({"path": ["locked/a.wav", "b.wav"]})
+print(made(batch).select(["audio", "left_out"]).to_pylist())
+"""
+
+
+def test_a_file_in_a_folder_that_is_locked_is_none(tmp_path, obey_permissions):
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked" / "a.wav").write_bytes(b"a")
+    (tmp_path / "b.wav").write_bytes(b"b")
+    (tmp_path / "locked").chmod(0)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKED_FOR, str(tmp_path)],
+        preexec_fn=obey_permissions,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (tmp_path / "locked").chmod(0o700)
+    rows = [{"audio": None, "left_out": NO_FILE}, {"audio": b"b", "left_out": None}]
+    assert (done.stdout.strip(), done.returncode) == (str(rows), 0), done.stderr
 
 
 def test_a_clip_is_found_by_another_ending_and_links_are_followed(tmp_path):

@@ -13,7 +13,6 @@ from workbench.errors import SpeechError
 from workbench.speech.audio import AudioOptions, clean, decode
 from workbench.speech.options import GatherOptions
 from workbench.speech.stt import (
-    DEFAULT_ENGINES,
     INAUDIBLE,
     STT_ERROR,
     load_engines,
@@ -239,7 +238,7 @@ def test_a_name_that_is_none_is_told_with_what_to_write(text, said, own_module):
 @pytest.mark.parametrize(
     ("package", "text", "install"),
     [
-        ("transformers", DEFAULT_ENGINES, r"pip install 'workbench\[stt\]'"),
+        ("transformers", GatherOptions().stt_engines, r"pip install 'workbench\[stt\]'"),
         ("torch", "transformers:openai/whisper-tiny", r"pip install 'workbench\[stt\]'"),
         ("pocketsphinx", "pocketsphinx", "pip install pocketsphinx"),
     ],
@@ -252,10 +251,6 @@ def test_a_package_that_is_missing_is_told_with_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
     with pytest.raises(SpeechError, match=f"{package}: is not installed .*{install}"):
         load_engines(text)
-
-
-def test_the_default_engines_are_those_that_gathering_names():
-    assert GatherOptions().stt_engines == DEFAULT_ENGINES
 
 
 # --- pocketsphinx

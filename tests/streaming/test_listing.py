@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import fsspec
 import pytest
@@ -179,7 +180,8 @@ class Site:
     """A web server of files; ETags are of the content, if there are to be any."""
 
     def __init__(self):
-        self.files, self.log, self.failing, self.tells = {}, [], {}, ("ETag", "Content-Length")
+        self.files, self.log, self.failing = {}, [], {}
+        self.tells = ("ETag", "Content-Length", "Content-Type")
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -212,7 +214,11 @@ class Site:
         status = statuses.pop(0) if statuses else 200 if content is not None else 404
         body = content if status == 200 else b"no"
         handler.send_response(status)
-        told = {"ETag": f'"{hashlib.md5(body).hexdigest()}"', "Content-Length": str(len(body))}
+        told = {
+            "ETag": f'"{hashlib.md5(body).hexdigest()}"',
+            "Content-Length": str(len(body)),
+            "Content-Type": "text/plain",
+        }
         for name in self.tells:
             handler.send_header(name, told[name])
         handler.end_headers()
@@ -260,6 +266,23 @@ def test_a_list_of_addresses_is_relative_to_itself_and_keeps_its_order(site, nam
     source = open_source(site.url + name, options=ONCE)
     assert names_of(source) == [f"/data/shard_0000{number}.parquet" for number in (5, 1, 3)]
     assert numbers_of(source, tmp_path) == [50, 51, 10, 11, 30, 31]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_list_of_names_in_thai_is_read_as_utf_8(site, tmp_path, mark):
+    names = ["/data/เสียง ๑.parquet", "/data/คำพูด\u0e45.parquet"]
+    for number, name in enumerate(names):
+        site.files[quote(name)] = parquet_of([1], first=number)
+    site.files["/data/list.txt"] = (mark + "\n".join(names)).encode()
+    source = open_source(f"{site.url}/data/list.txt", options=ONCE)
+    assert names_of(source) == names
+    assert numbers_of(source, tmp_path) == [0, 1]
+
+
+def test_a_list_of_another_encoding_is_told(site):
+    site.files["/list.txt"] = "เสียง.parquet".encode("cp874")
+    with pytest.raises(SourceError, match=r"list\.txt: is no text in UTF-8 .*byte 0"):
+        http_source(f"{site.url}/list.txt", ONCE)
 
 
 def test_one_address_is_a_list_of_one(site, tmp_path):

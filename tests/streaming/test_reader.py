@@ -59,7 +59,8 @@ def numbers_in(batches):
     found = []
     for rows in batches:
         numbers = rows.batch["number"].to_pylist()
-        places = [rows.position, *map(rows.after, range(len(numbers) - 1))]
+        file, first = rows.position
+        places = [Position(file, first + index) for index in range(len(numbers))]
         found += list(zip(places, numbers, strict=True))[rows.start :]
     return found
 
@@ -129,7 +130,7 @@ def test_stopping_again_and_again_loses_and_repeats_nothing(
                 if patience == 0:
                     break
                 used.append(numbers[index])
-                start = rows.after(index)
+                start = Position(rows.position.file, rows.position.row + index + 1)
                 patience -= 1
         is_done = patience > 0
     assert used == [number for _, number in expected(layout, order)]

@@ -92,7 +92,7 @@ class Delivered:
     batch: Any
     place: Place
     status: WindowStatus | None = None
-    failure: StreamingError | None = None
+    failure: StreamingError | OptionsError | None = None
 
 
 class ParquetStream(IterableDataset[Delivered]):
@@ -262,7 +262,10 @@ class _OfWorker(IterableDataset[Delivered]):
         first, every = (worker.id, worker.num_workers) if worker else (0, 1)
         try:
             yield from self._stream._steps(first, every)
-        except StreamingError as error:  # raised here it would be wrapped in a worker's traceback
+        except (
+            StreamingError,
+            OptionsError,
+        ) as error:  # raised here it would be wrapped in a worker's traceback
             yield Delivered(batch=None, place=self._stream.place, failure=error)
 
 

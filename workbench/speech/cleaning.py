@@ -1,13 +1,16 @@
 """Batches of clips with their sound cleaned, and why some were left out."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.speech.audio import AudioOptions, Refusal, clean_batch
+from workbench.errors import SourceError
+from workbench.speech.audio import AudioOptions, Cleaned, Refusal, clean_batch
 
 LONGEST_TRANSCRIPT = 10_000  # characters
+MOST_BYTES = (1 << 31) - 1  # of all values of one Arrow array
 
 # Rows that were kept: their index in the batch, what was made of the sound, and the rest.
 CLEANED = pa.schema(
@@ -50,19 +53,23 @@ class CleanedBatch:
     skips: tuple[Skip, ...]
 
 
-def cleaned(clips: pa.RecordBatch, language: str, options: AudioOptions) -> CleanedBatch:
+def cleaned(
+    clips: pa.RecordBatch, language: str, options: AudioOptions, *, most_bytes: int = MOST_BYTES
+) -> CleanedBatch:
     """Return clips with their sound cleaned, and which were left out, and why.
 
     Args:
         clips: Of the schema CLIPS.
         language: Rows of other languages are left out; empty keeps all.
         options: How sound is cleaned.
+        most_bytes: Bytes of all cleaned sound at most.
+
+    Raises:
+        SourceError: There is more of it.
     """
     skips = _unwanted(clips, language)
     wanted = [index for index in range(clips.num_rows) if index not in skips]
-    audio = clips["audio"]
-    sounds = [audio[index].as_py() for index in wanted]
-    results = clean_batch(sounds, options)
+    results = _results(clips["audio"], wanted, options, most_bytes)
     kept, contents, seconds = [], [], []
     for index, result in zip(wanted, results, strict=True):
         if isinstance(result, Refusal):
@@ -82,6 +89,23 @@ def cleaned(clips: pa.RecordBatch, language: str, options: AudioOptions) -> Clea
         schema=CLEANED,
     )
     return CleanedBatch(rows=rows, skips=tuple(skips[index] for index in sorted(skips)))
+
+
+def _results(
+    audio: pa.Array, wanted: Sequence[int], options: AudioOptions, most_bytes: int
+) -> Iterator[Cleaned | Refusal]:
+    """Give what became of each sound that is wanted; end before there is more than may be."""
+    size = 0
+    for index in wanted:
+        [result] = clean_batch([audio[index].as_py()], options)
+        if not isinstance(result, Refusal):
+            size += len(result.content)
+        if size > most_bytes:
+            raise SourceError(
+                f"the sound of one batch is over {most_bytes:,} bytes once it is cleaned; give a "
+                "smaller --streaming-batch-size"
+            )
+        yield result
 
 
 def _unwanted(clips: pa.RecordBatch, language: str) -> dict[int, Skip]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.errors import SpeechError
 from workbench.speech.audio import Samples, resampled
-from workbench.speech.stt import Answer, Clip, Engine
+from workbench.speech.stt import Answer, Engine, Sound
 
 _SPHINX_RATE = 16_000  # Hz, of the model in the package
 _FILLERS = ("<", "[", "+")  # what begins the names of silence, breath and noise
@@ -79,7 +79,7 @@ def transformers_engine(model: str) -> Engine:
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     hear = _whisper_answers if is_whisper else _ctc_answers
 
-    def engine(clips: list[Clip], /) -> list[Answer]:
+    def engine(clips: list[Sound], /) -> list[Answer]:
         with torch.inference_mode():
             return _in_parts(
                 clips,
@@ -104,13 +104,13 @@ def _named(engine: Engine, name: str) -> Engine:
 
 
 def _sphinx_engine(decoder: Any) -> Engine:
-    def engine(clips: list[Clip], /) -> list[Answer]:
+    def engine(clips: list[Sound], /) -> list[Answer]:
         return [_sphinx_answer(decoder, clip) for clip in clips]
 
     return _named(engine, "pocketsphinx")
 
 
-def _sphinx_answer(decoder: Any, clip: Clip) -> Answer:
+def _sphinx_answer(decoder: Any, clip: Sound) -> Answer:
     samples = resampled(*clip, _SPHINX_RATE)
     if not len(samples):
         return "", 0.0
@@ -130,7 +130,7 @@ def _sphinx_answer(decoder: Any, clip: Clip) -> Answer:
 
 
 def _in_parts(
-    clips: list[Clip], sample_rate: int, hear: Callable[[list[Samples]], list[Answer]]
+    clips: list[Sound], sample_rate: int, hear: Callable[[list[Samples]], list[Answer]]
 ) -> list[Answer]:
     """Return the answers to clips that are heard in parts of 30 s at most, as many at a time."""
     cut = [_parts(resampled(*clip, sample_rate), sample_rate) for clip in clips]

@@ -162,7 +162,7 @@ class FolderClips:
         path = self.folder / inner
         has_ending = path.suffix.lower() in ("", *_ENDINGS)
         others = [path.with_suffix(ending) for ending in _ENDINGS] if has_ending else []
-        return next((p for p in (path, *others) if p.is_file()), None)
+        return next((p for p in (path, *others) if _is_file(p)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +234,13 @@ def _is_text(kind: pa.DataType, name: str) -> bool:
         return _is_text(kind.value_type, name)
     is_number = pa.types.is_integer(kind) and name == "speaker"  # numbers tell people apart too
     return bool(is_number or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the disk knows, or a folder that is locked
+        return False
 
 
 def _content(path: Path | None) -> bytes | None:

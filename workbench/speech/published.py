@@ -16,9 +16,10 @@ from workbench.speech.audio import Refusal, decode, level_db
 from workbench.speech.options import GatherOptions
 from workbench.speech.source import SpeechSource
 from workbench.speech.sources import open_speech_source
-from workbench.speech.state import GatherState, log_name
-from workbench.streaming.hub import PREFIX, repository
-from workbench.streaming.sink import Sink
+from workbench.speech.state import STATE_NAME, GatherState, log_name, read_state
+from workbench.streaming.hub import PREFIX, HubSink, repository
+from workbench.streaming.retry import RetryOptions
+from workbench.streaming.sink import FolderSink, Sink
 from workbench.streaming.source import BEGINNING
 from workbench.streaming.transfer import Transfer
 
@@ -146,6 +147,7 @@ def compared(
 
     Clips are found in the source by the file and row that their rows name; it is read from its
     beginning to the last of them, which of a source far away brings its first file or two again.
+    The source is opened at the revision that was gathered, whatever has come since.
 
     Args:
         place: The dataset: `hf://user/name`, or a folder.
@@ -158,10 +160,12 @@ def compared(
     Raises:
         SpeechError: A clip cannot be decoded, or its recording is not in the source any more.
         SourceError: The source cannot be read.
+        SinkError: The state of the dataset cannot be read.
     """
     own = work / "compared"
     try:
-        source = open_speech_source(said, own, options)
+        revision = _revision(place, said, options.retries)
+        source = open_speech_source(said, own, options, revision)
         rows = (row for row in published_rows(place) if row["dataset_name"] == source.name)
         after = {_key(row): _published_clip(row) for row in islice(rows, count)}
         with Transfer(own / "fetched", options.retries, source.list.headers) as transfer:
@@ -178,6 +182,16 @@ def compared(
         level_after_db=measured[:, 3],
         examples=tuple(pairs[:examples]),
     )
+
+
+def _revision(place: str, said: str, retries: RetryOptions) -> str | None:
+    """Return what a source was pinned to when it was gathered, or None where nothing says so."""
+    sink: Sink = FolderSink(Path(place), STATE_NAME)
+    if place.startswith(PREFIX):
+        sink = HubSink(place, STATE_NAME, options=retries)
+    content = sink.open()
+    sources = () if content is None else read_state(content, sink.name).sources
+    return next((source.revision for source in sources if source.said == said), "") or None
 
 
 def _originals(

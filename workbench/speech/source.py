@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from workbench.streaming.iterable import Iterable, read_iterable
+from workbench.streaming.iterable import ResumableDataset, read_iterable
 from workbench.streaming.reader import RowFormat, Rows, read
 from workbench.streaming.source import Position, Source, SourceFile
 from workbench.streaming.transfer import Transfer
@@ -43,7 +43,7 @@ class SpeechSource:
     list: Source
     rows_of: RowFormat
     clips_of: Callable[[pa.RecordBatch], pa.RecordBatch]
-    dataset: Iterable | None = None
+    dataset: ResumableDataset | None = None
 
     def read(
         self,

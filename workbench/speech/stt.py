@@ -15,15 +15,10 @@ from workbench.speech.audio import FLOOR_DB, Samples, level_db
 logger = logging.getLogger(__name__)
 
 NO_TRANSCRIPT = "[NO_TRANSCRIPT]"  # the source has none, and no engine was asked
-NO_AUDIO = "[NO_AUDIO]"  # there is nothing to hear
 INAUDIBLE = "[INAUDIBLE]"  # engines were asked, and heard no word
 STT_ERROR = "[STT_ERROR]"  # every engine failed
 
-DEFAULT_ENGINES = (
-    "transformers:airesearch/wav2vec2-large-xlsr-53-th,transformers:openai/whisper-large-v3"
-)
-
-Clip = tuple[Samples, int]  # samples (n,) from -1 to 1, and their rate
+Sound = tuple[Samples, int]  # samples (n,) from -1 to 1, and their rate
 Answer = tuple[str, float]  # text and confidence
 
 _NOTHING_HEARD = (INAUDIBLE, 0.1)
@@ -35,12 +30,12 @@ _FORMS = "pocketsphinx, pocketsphinx:WORDS, transformers:MODEL or package.module
 class Engine(Protocol):
     """Anything that hears clips."""
 
-    def __call__(self, clips: list[Clip], /) -> Sequence[Answer]:
+    def __call__(self, clips: list[Sound], /) -> Sequence[Answer]:
         """Return text and confidence of each clip; an empty text where no word was heard."""
 
 
 def transcribed(
-    engines: Sequence[Engine], clips: Sequence[Clip], *, batch_size: int
+    engines: Sequence[Engine], clips: Sequence[Sound], *, batch_size: int
 ) -> list[Answer]:
     """Return what is said in each clip, and how sure the surest engine is of it.
 
@@ -63,7 +58,7 @@ def transcribed(
     return [answer for batch in batches for answer in batch]
 
 
-def vote(engines: Sequence[Engine], clips: Sequence[Clip]) -> list[Answer]:
+def vote(engines: Sequence[Engine], clips: Sequence[Sound]) -> list[Answer]:
     """Return the answer of the engine that is surest of each clip; on a tie, of the earlier.
 
     A text goes before no text, however sure. Silence is put to no engine: some hear words in it.
@@ -106,7 +101,7 @@ def load_engines(text: str) -> tuple[Engine, ...]:
     return tuple(_engine(name) for name in names)
 
 
-def _heard(engine: Engine, clips: list[Clip]) -> list[Answer]:
+def _heard(engine: Engine, clips: list[Sound]) -> list[Answer]:
     """Return an engine's answers, checked; no words and failures as words in brackets."""
     name = getattr(engine, "__qualname__", type(engine).__qualname__)
     count = len(clips)

@@ -17,7 +17,7 @@ from workbench.streaming.reader import Rows
 from workbench.streaming.source import BEGINNING, Position
 
 
-class Iterable(Protocol):
+class ResumableDataset(Protocol):
     """What is needed of a `datasets.IterableDataset`."""
 
     features: Any
@@ -30,7 +30,7 @@ class Iterable(Protocol):
 
 
 def read_iterable(
-    dataset: Iterable,
+    dataset: ResumableDataset,
     *,
     start: Position = BEGINNING,
     token: Any = None,

@@ -1,8 +1,8 @@
 """Lists of files made from what a person names: a folder, a web address, a hub, any fsspec URL.
 
 A list is in the order of names and pinned: its files carry their sizes, and digests where there
-are any. A web list is a text file of addresses, one a line, relative to itself; or one address
-with a range of numbers in braces, as `…/shard_{00000..00011}.parquet`.
+are any. A web list is a text file in UTF-8 of addresses, one a line, relative to itself; or one
+address with a range of numbers in braces, as `…/shard_{00000..00011}.parquet`.
 """
 
 import hashlib
@@ -149,13 +149,18 @@ def _is_hidden(name: str) -> bool:
 
 
 def _get(url: str, options: RetryOptions) -> str:
-    def answered() -> str:
+    def answered() -> bytes:
         answer = requests.get(url, timeout=options.timeout_seconds)
         answer.raise_for_status()
-        return answer.text
+        return answer.content
 
     try:
-        return patiently(answered, options, url)
+        # requests takes text for Latin-1 where a server does not say what it is
+        return patiently(answered, options, url).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{url}: is no text in UTF-8 ({error.reason} at byte {error.start}); write the list so"
+        ) from error
     except requests.RequestException as error:
         raise told(error, url) from error
 

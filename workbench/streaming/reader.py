@@ -43,10 +43,6 @@ class Rows:
         """Return what errors call them."""
         return f"rows of file {self.position.file} from row {self.position.row} on"
 
-    def after(self, index: int) -> Position:
-        """Return the position after the record of an index in the batch."""
-        return Position(self.position.file, self.position.row + index + 1)
-
 
 class RowFormat(Protocol):
     """How the records of one file are read."""

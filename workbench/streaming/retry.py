@@ -9,6 +9,7 @@ Source: RFC 9110, sections 10.2.3 and 15.
 import datetime
 import email.utils
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,20 +109,14 @@ def status_of(error: BaseException | None) -> int | None:
 
 
 def retry_after_seconds(error: BaseException | None) -> float | None:
-    """Return how long a server asked to wait, seconds, or None."""
+    """Return how long a server asked to wait, seconds [0..], or None where that is no time."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     text = headers.get("Retry-After", "")
     try:
-        return max(float(text), 0.0)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return max((moment - datetime.datetime.now(datetime.UTC)).total_seconds(), 0.0)
+        return _seconds_until(text)
+    return seconds if 0 <= seconds < math.inf else None  # a NaN is neither
 
 
 def told(error: Exception, url: str, kind: type[StreamingError] = SourceError) -> StreamingError:
@@ -142,6 +137,17 @@ def told(error: Exception, url: str, kind: type[StreamingError] = SourceError) -
     if status == 404:
         return kind(f"{url}: is not there (HTTP 404); check the name and the revision")
     return kind(f"{url}: {_told(error)}; the same command goes on where it stopped")
+
+
+def _seconds_until(date: str) -> float | None:
+    """Return how far off a date of HTTP is, 0 where it has passed, or None where it is none."""
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+    except (ValueError, OverflowError):  # the latter of a year with too many digits
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return max((moment - datetime.datetime.now(datetime.UTC)).total_seconds(), 0.0)
 
 
 class _Wait(tenacity.wait.wait_base):

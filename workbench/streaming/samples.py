@@ -84,7 +84,22 @@ class Deal:
         """Give the spans of an epoch from a place on; every rank has a sample in each.
 
         The last step but one is smaller where else the last had too few for all ranks.
+
+        Raises:
+            OptionsError: Some rank would have no sample in the last step.
         """
+        left = max(rows - start, 0)
+        if 0 < left < self.world or (self.batch_rows == 1 and left % self.world):
+            remedy = f"take {left} ranks or fewer"
+            if left > self.world:
+                remedy = "take batches of 2 or more samples"
+            raise OptionsError(
+                f"{left} samples from place {start} on for {self.world} ranks in batches of "
+                f"{self.batch_rows}: some rank has none in the last step; {remedy}"
+            )
+        return self._spans(start, rows)
+
+    def _spans(self, start: int, rows: int) -> Iterator[Span]:
         whole = self.batch_rows * self.world
         while start < rows:
             left = rows - start
@@ -94,7 +109,7 @@ class Deal:
             start = stop
 
     def steps(self, start: int, rows: int) -> int:
-        """Return how many spans there are from a place on."""
+        """Return how many spans there are from a place on, where it can be dealt."""
         return -(-max(rows - start, 0) // (self.batch_rows * self.world))
 
     def places(self, span: Span) -> NDArray[np.int64]:
@@ -146,8 +161,8 @@ class Epoch:
     ) -> Generator[Samples | None, None, None]:
         """Give a rank's samples of each of some spans, in order.
 
-        Where a shard was skipped, a span may have less rows left than there are ranks: that is
-        None for all of them.
+        Where a shard was skipped, a span may have nothing left for some rank: that is None for all
+        of them.
 
         Args:
             window: What the shards come through.
@@ -167,18 +182,18 @@ class Epoch:
             while span is not None:
                 pieces: list[pa.Table] = []
                 places: list[NDArray[np.int64]] = []
-                left, start = 0, span.start
+                served, start = np.zeros(deal.world, bool), span.start
                 while start < span.stop:
                     while part.stop <= start:
                         part = next(parts)
                     upto = min(span.stop, part.stop)
                     if part.table is not None:
                         found = deal.places(Span(start, upto))
-                        left += upto - start
+                        served[np.arange(start, min(upto, start + deal.world)) % deal.world] = True
                         places.append(found)
                         pieces.append(_picked(part.table, found - part.start, deal.world))
                     start = upto
-                if left < deal.world:
+                if not served.all():
                     yield None
                 else:
                     rows = pa.concat_tables(pieces) if len(pieces) > 1 else pieces[0]

@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ import requests
 
 from workbench.caching.files import settle
 from workbench.caching.fingerprint import fingerprint
-from workbench.errors import SourceError, StreamingError
+from workbench.errors import AccessError, SourceError, StreamingError
 from workbench.streaming.retry import DamagedError, RetryOptions, is_transient, patiently, told
 from workbench.streaming.source import UNKNOWN, SourceFile
 
@@ -74,9 +75,12 @@ class Transfer:
         self._session = requests.Session()
         self._answer: requests.Response | None = None
         self._stopped = threading.Event()
+        self._is_left = False
 
     def __enter__(self) -> Self:
-        """Return the transfer."""
+        """Return the transfer; after an earlier block it fetches again, unless it was stopped."""
+        if self._is_left:
+            self._stopped, self._is_left = threading.Event(), False
         return self
 
     def __exit__(
@@ -85,7 +89,9 @@ class Transfer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the connections; what has arrived stays."""
+        """End what another thread still fetches, and close the connections; what came stays."""
+        self._is_left = not self._stopped.is_set()
+        self.stop()
         self._session.close()
 
     def place(self, file: SourceFile) -> Path:
@@ -105,8 +111,9 @@ class Transfer:
             AccessError: The server wants another token.
             SourceError: It is not there, or did not come whole in all attempts.
             StreamingError: There is no room for it.
-            StoppedError: It was stopped.
+            StoppedError: It was stopped, or the block has been left.
         """
+        stopped = self._stopped  # that of this block: another may begin before this has ended
         path = self.place(file)
         if path.exists():
             return path
@@ -115,7 +122,12 @@ class Transfer:
         part = path.with_name(path.name + ".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            patiently(lambda: self._bring(file, part), self._options, file.url, self._sleep)
+            patiently(
+                lambda: self._attempt(file, part, stopped),
+                self._options,
+                file.url,
+                partial(_sleep, stopped),
+            )
             settle(part, path)
         except requests.HTTPError as error:
             raise told(error, file.url) from error
@@ -144,11 +156,17 @@ class Transfer:
             with suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
                 answer.raw.shutdown()
 
-    def _sleep(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise StoppedError
+    def _attempt(self, file: SourceFile, part: Path, stopped: threading.Event) -> None:
+        """Bring a file, unless it was stopped: what breaks then is no failure of the source."""
+        _sleep(stopped, 0)
+        try:
+            self._bring(file, part, stopped)
+        except Exception as error:
+            if stopped.is_set():
+                raise StoppedError from error
+            raise
 
-    def _bring(self, file: SourceFile, part: Path) -> None:
+    def _bring(self, file: SourceFile, part: Path, stopped: threading.Event) -> None:
         """Add what is missing to a part, and verify it; a wrong one is deleted.
 
         Raises:
@@ -158,7 +176,11 @@ class Transfer:
         summed = None
         if have != file.size:
             start = have if have < file.size or file.size == UNKNOWN else 0
-            summed = self._add(file, part, start)
+            try:
+                summed = self._add(file, part, start, stopped)
+            except DamagedError:  # nobody tells whether what is here is whole
+                part.unlink(missing_ok=True)
+                raise
         try:
             verify(part, file, summed)
         except DamagedError:
@@ -166,13 +188,20 @@ class Transfer:
                 part.unlink()
             raise
 
-    def _add(self, file: SourceFile, part: Path, start: int) -> str | None:
+    def _add(
+        self, file: SourceFile, part: Path, start: int, stopped: threading.Event
+    ) -> str | None:
         """Write what is missing; return the digest of all, where one is to be compared.
 
         It is made while the bytes come, which costs no time where the network is the slower one.
+
+        Raises:
+            DamagedError: Nothing comes after what is here.
+            StoppedError: It was stopped.
         """
         with closing(self._pieces(file, start)) as pieces:
             start = next(pieces)
+            _sleep(stopped, 0)
             if file.size != UNKNOWN:
                 _reserve(part, file.size - start)
             digest = _begun(file)
@@ -186,7 +215,8 @@ class Transfer:
                     if digest:
                         digest.update(piece)
                     self._arrived(len(piece))
-                    self._sleep(0)
+                    _sleep(stopped, 0)
+                _sleep(stopped, 0)  # a body that was shut may look as if it had come to its end
         return digest.hexdigest() if digest else None
 
     def _pieces(self, file: SourceFile, start: int) -> Generator[Any, None, None]:
@@ -280,6 +310,20 @@ def _fsspec_pieces(file: SourceFile, start: int) -> Generator[Any, None, None]:
                 yield piece
     except FileNotFoundError as error:
         raise SourceError(f"{file.url}: is not there; check the name") from error
+    except PermissionError as error:
+        raise AccessError(
+            f"{file.url}: may not be read ({error.strerror or error}); log in there, or ask for "
+            "the right to read it"
+        ) from error
+    except Exception as error:  # each place has errors of its own
+        if is_transient(error):
+            raise
+        raise told(error, file.url) from error
+
+
+def _sleep(stopped: threading.Event, seconds: float) -> None:
+    if stopped.wait(seconds):
+        raise StoppedError
 
 
 def _reserve(part: Path, more: int) -> None:
