@@ -29,6 +29,7 @@ soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
 bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/reader.py
 	$(BIN)/python tests/bench/groove.py
+	$(BIN)/python tests/bench/groove_mixture.py
 	$(BIN)/python tests/bench/streaming.py
 	$(BIN)/python tests/bench/window.py
 	$(BIN)/python tests/bench/feed.py

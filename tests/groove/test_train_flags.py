@@ -210,6 +210,16 @@ def test_part_chooses_drums_or_pitched_notes_or_all(place):
         assert ("steps" in model.streams) == (part == "drums")
 
 
+@flag("model")
+def test_model_is_of_n_grams_or_a_mixture_of_drum_classes(place):
+    beats(place, 2)
+    for name in ("ngrams", "mixture"):
+        told = by_flags(place, "--model", name)
+        assert (told.model.mixture is not None) == (name == "mixture")
+        assert ("pieces" in told.model.streams) == (name == "mixture")
+    by_flags(place, "--model", "mixture", "--part", "all", code=2)
+
+
 @flag("fills")
 def test_fills_are_counted_or_skipped_or_all_there_is(place):
     write_beat(place / "corpus" / "a_beat.mid", seed=1)
@@ -680,6 +690,7 @@ def test_labels_leave_the_other_streams_alone(eight, tmp_path):
 
 
 COUNTING_VALUES = {
+    "model": "mixture",
     "n": 2,
     "resolution": 2,
     "coarse": True,

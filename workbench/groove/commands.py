@@ -9,12 +9,19 @@ from cyclopts import Parameter
 from workbench.caching.files import replacing
 from workbench.errors import OptionsError
 from workbench.groove import feel as feels
-from workbench.groove.files import MIDI_SUFFIXES
+from workbench.groove.files import MIDI_SUFFIXES, midi_files
 from workbench.groove.merge import merge as merged_model
 from workbench.groove.model import Model, open_model
-from workbench.groove.options import FeelOptions, SampleOptions, TrainOptions
+from workbench.groove.options import (
+    FeelOptions,
+    LearnOptions,
+    SampleOptions,
+    TokenizeOptions,
+    TrainOptions,
+)
 from workbench.groove.sample import sample as drawn_sample
 from workbench.groove.score import score_files
+from workbench.groove.streams import PIECES
 from workbench.groove.train import train as trained_model
 from workbench.progress import silent, terminal
 from workbench.reply import Reply
@@ -135,6 +142,80 @@ def sample(
     return Reply(values=values | {"events": new.events()}, text=text)
 
 
+def tokenize(
+    corpus: Path, *, output: Output, options: Annotated[TokenizeOptions | None, Flat] = None
+) -> Reply:
+    """Write a corpus as Parquet shards of windows, from which a network learns.
+
+    Args:
+        corpus: Folder of MIDI files, or a text file that lists them.
+        output: The shards, a folder; it appears whole at the end.
+        options: Which files count, how the grid is laid, what is held out.
+    """
+    from workbench.groove.tokenize import tokenize as tokenized  # noqa: PLC0415  slow to import
+
+    tokens = tokenized(midi_files(corpus), output, options or TokenizeOptions())
+    rows = {part: tokens.rows(part) for part in tokens.description["shards"]}
+    told = {key: tokens.description[key] for key in ("files", "pieces", "steps", "skipped")}
+    return Reply(values={"output": str(output), "rows": rows, **told})
+
+
+def learn(
+    shards: Path,
+    *,
+    counted: Path,
+    output: Output,
+    options: Annotated[LearnOptions | None, Flat] = None,
+) -> Reply | None:
+    """Learn a network that predicts steps from shards, and put it beside a counted model.
+
+    Stopped or killed, the same command goes on from its checkpoint.
+
+    Args:
+        shards: The folder that `tokenize` wrote.
+        counted: The model that `train` or `merge` wrote; it tells all but the steps.
+        output: The model of both, a folder; it appears whole at the end.
+        options: How it learns.
+    """
+    from workbench.groove.learn import learn_model  # noqa: PLC0415  torch is slow to import
+    from workbench.groove.tokenize import open_tokens  # noqa: PLC0415
+
+    options = options or LearnOptions()
+    show = terminal() if options.progress else silent
+    learned = learn_model(open_tokens(shards), open_model(counted), output, options, show)
+    if not learned.is_first:  # one of several processes tells
+        return None
+    values = {
+        "output": str(output),
+        "resumed_at": learned.resumed_at,
+        "steps": learned.steps,
+        "seconds": round(learned.seconds, 3),
+        "history": [dataclasses.asdict(look) for look in learned.history],
+    }
+    return Reply(values=values)
+
+
+def blend(model: Path, shards: Path, *, output: Output) -> Reply:
+    """Weigh the network and the mixture of a model, on the pieces that were held out.
+
+    Args:
+        model: A model that `learn` put beside one of `train --model mixture`.
+        shards: The folder that the network learned from.
+        output: The model of both, weighed; it appears whole at the end.
+    """
+    from workbench.groove.blend import blend_model  # noqa: PLC0415  torch is slow to import
+    from workbench.groove.tokenize import open_tokens  # noqa: PLC0415
+
+    blended = blend_model(open_model(model), open_tokens(shards), output)
+    values = {
+        "output": str(output),
+        "weights": blended.weights,
+        "pieces": blended.pieces,
+        "bits_per_bar": blended.bits_per_bar,
+    }
+    return Reply(values=values)
+
+
 def extract(
     performance: Path, *, output: Output, options: Annotated[FeelOptions | None, Flat] = None
 ) -> Reply:
@@ -179,5 +260,6 @@ def model_values(model: Model) -> dict[str, object]:
         for name, stream in model.description["streams"].items()
     }
     size = sum(file.stat().st_size for file in model.folder.iterdir())
-    counts = {"ngrams": sum(map(sum, rows.values())), "bytes": size}
+    ngrams = sum(sum(levels) for name, levels in rows.items() if name != PIECES.name)
+    counts = {"ngrams": ngrams, "bytes": size}
     return {"model": str(model.folder), **told, **counts, "rows": rows}

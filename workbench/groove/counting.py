@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from workbench.groove.grid import Grid, Skip, grid_of
 from workbench.groove.labels import Labels
 from workbench.groove.options import TrainOptions
-from workbench.groove.streams import LABEL_KINDS, Columns, columns_of, streams_of
+from workbench.groove.pieces import piece_keys
+from workbench.groove.streams import LABEL_KINDS, PIECES, Columns, columns_of, streams_of
 from workbench.music.midi import Refusal, read_midi_file
 from workbench.streaming.tally import Rows, counted
 
@@ -104,11 +105,16 @@ def count_batch(batch: Batch) -> BatchCounts:
     looks_back = max(2, batch.options.n - 1)
     columns = labelled_columns(found.grids, batch.labels, names, batch.options, looks_back)
     kinds = label_kinds(batch.labels)
-    streams = streams_of(batch.options.n, batch.options.part, kinds)
+    options = batch.options
+    streams = streams_of(options.n, options.part, kinds, model=options.model)
+    keys = {stream.name: columns.keys(stream) for stream in streams if stream is not PIECES}
+    if PIECES in streams:
+        numbers = [batch.indices[place] for place in found.places]
+        keys[PIECES.name] = piece_keys(columns, numbers, options.resolution)
     notes[found.places] = [len(grid.pitch) for grid in found.grids]
     return BatchCounts(
         batch=batch,
-        rows={stream.name: counted(columns.keys(stream)) for stream in streams},
+        rows={name: counted(of_stream) for name, of_stream in keys.items()},
         skips=found.skips,
         notes_of_file=notes,
         bars=len(columns.bar_digests),

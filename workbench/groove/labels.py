@@ -2,6 +2,7 @@
 
 import csv
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 
 from workbench.errors import GrooveError
 from workbench.groove.streams import LABEL_KINDS, MAX_LABELS
+
+# Quarter notes a minute, about a tenth apart; a band of tempos is named by its least
+TEMPO_BOUNDS = (66, 73, 80, 88, 97, 107, 118, 130, 143, 157, 173, 190, 209)
+TEMPOS = [str(low) for low in (0, *TEMPO_BOUNDS)]
 
 _NAMED_STYLE = re.compile(r"(?:^|_)\d+_([a-z]+)[a-z-]*_\d+_(?:beat|fill)_\d+-\d+$")
 
@@ -56,6 +61,11 @@ class Labels:
 def number_of(values: list[str], value: str) -> int:
     """Return a value's number in a vocabulary, 0 where it is not in it."""
     return values.index(value) + 1 if value in values else 0
+
+
+def tempo_name(bpm: float) -> str:
+    """Return the name of the band that a tempo lies in, quarter notes a minute."""
+    return TEMPOS[bisect_right(TEMPO_BOUNDS, bpm)]
 
 
 def section_in_name(name: str) -> str:

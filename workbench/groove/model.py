@@ -3,6 +3,7 @@
     model.json          what it was made of, by which options; every stream's levels
     STREAM.keys.npy     uint64: keys of all levels of a stream, each level rising
     STREAM.counts.npy   uint32 (uint64 beyond 2^32 notes): their counts
+    mixture.*.npy       of a mixture: see `mixed`
     skipped.jsonl       every file that was not counted: index, file, reason, detail
 
 The highest level of a stream holds its exact counts, which is what merges. Nothing in the folder
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,14 @@ from workbench.caching.arrays import ArrayWriter, opened_array
 from workbench.caching.files import replacing_folder
 from workbench.errors import GrooveError, OptionsError
 from workbench.groove.options import TrainOptions
+from workbench.groove.predictor import StepPredictor, predictor_in
 from workbench.groove.smoothing import Level, taken, write_levels
-from workbench.groove.streams import BARS, Ints, Stream, streams_of
+from workbench.groove.streams import BARS, PIECES, Ints, Stream, streams_of
+from workbench.progress import Show, silent
 from workbench.streaming.tally import Rows, TallyStore
+
+if TYPE_CHECKING:
+    from workbench.groove.mixture import Mixture
 
 FORMAT = 1
 DESCRIPTION = "model.json"
@@ -334,6 +340,21 @@ class Model:
             )
         return self._opened[name]
 
+    @cached_property
+    def mixture(self) -> "Mixture | None":
+        """The mixture that predicts steps, or None where n-grams do."""
+        told = self.description.get("mixture")
+        if told is None:
+            return None
+        from workbench.groove.mixed import open_mixture  # noqa: PLC0415  numba is slow to import
+
+        return open_mixture(self.folder, told)
+
+    @cached_property
+    def predictor(self) -> StepPredictor | None:
+        """What predicts steps from all of the piece so far, or None where n-grams do."""
+        return predictor_in(self.folder, self.mixture)
+
     def counts(self, stream: Stream) -> Iterator[Rows]:
         """Return a stream's exact counts in blocks, which is what merges."""
         level = self.stream(stream.name).levels[stream.depth]
@@ -395,7 +416,8 @@ def _check_description(description: Mapping[str, Any]) -> None:
 def description_streams(description: Mapping[str, Any]) -> tuple[Stream, ...]:
     """Return the streams of a description."""
     counting = description["counting"]
-    return streams_of(counting["n"], counting["part"], tuple(description["labels"]))
+    kinds, model = tuple(description["labels"]), counting.get("model", "ngrams")
+    return streams_of(counting["n"], counting["part"], kinds, model=model)
 
 
 def write_model(
@@ -405,6 +427,7 @@ def write_model(
     skipped: Iterable[Mapping[str, Any]],
     *,
     budget_bytes: int,
+    show: Show = silent,
 ) -> Model:
     """Write a model, whole or not at all, in bounded memory.
 
@@ -414,6 +437,7 @@ def write_model(
         counts: Gives a stream's full keys and counts in blocks, rising.
         skipped: Every file that was not counted, in the order of the list.
         budget_bytes: RAM for summing up the lower levels.
+        show: Told about the progress of fitting a mixture.
 
     Raises:
         CachingError: It cannot be written; nothing is left behind.
@@ -434,13 +458,20 @@ def write_model(
                     (keys, numbers),
                     store,
                     smoothing=description["smoothing"],
-                    min_count=description["min_count"],
+                    min_count=1 if stream is PIECES else description["min_count"],
                 )
             spill.unlink()
             streams[stream.name] = {"levels": [_described(level) for level in levels]}
         with (scratch / SKIPPED).open("w", encoding="utf-8") as lines:
             lines.writelines(_line(entry) + "\n" for entry in skipped)
         whole = {"format": FORMAT, **description, "streams": streams}
+        if PIECES.name in streams:
+            from workbench.groove.mixed import write_mixture  # noqa: PLC0415  as above
+
+            resolution = description["counting"]["resolution"]
+            whole["mixture"] = write_mixture(
+                scratch, resolution, budget_bytes=budget_bytes, show=show
+            )
         text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
         (scratch / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
     return Model(folder, whole)

@@ -8,6 +8,7 @@ from workbench import options
 
 # What changes the counts; shards, stores and merges must agree in all of these.
 COUNTING_FIELDS = (
+    "model",
     "n",
     "resolution",
     "coarse",
@@ -60,6 +61,8 @@ class TrainOptions:
         hash_buckets: Kept from older versions; keys are exact here and nothing is hashed, so it
             only sets how many rows a block of the store holds [256..].
         sqlite_path: The store's own file, kept when the model is finished.
+        model: What predicts steps: `ngrams` of one chain of contexts, or a `mixture` of many,
+            which needs a third fewer bits and is fitted after counting, 3 seconds an hour of music.
         n: Length of the event n-grams, tokens [1..4].
         resolution: Grid steps a quarter note; 0 is the coarsest that fits the onsets [0..12].
         coarse: Events know the beat instead of the step.
@@ -101,6 +104,7 @@ class TrainOptions:
     max_ngrams: int = 0
     hash_buckets: int = 65536
     sqlite_path: Path | None = None
+    model: Literal["ngrams", "mixture"] = "ngrams"
     n: int = 4
     resolution: int = 4
     coarse: bool = False
@@ -131,6 +135,8 @@ class TrainOptions:
             )
         if self.min_bpm > self.max_bpm:
             found.append(f"min_bpm: {self.min_bpm:g} is above max_bpm {self.max_bpm:g}")
+        if self.model == "mixture" and self.part != "drums":
+            found.append("model: a mixture is of drum classes; leave --part out")
         if self.validate_every and self.validation is None:
             found.append("validate_every: needs --validation, a folder of MIDI files")
         if self.resume_from is not None and self.sqlite_path is not None:
@@ -178,7 +184,8 @@ class SampleOptions:
             steps, and not after a prime [0..16].
         prime: MIDI file whose bars are continued.
         lock: Drum classes that repeat the prime as it is, as `kick,snare`.
-        adapt: Let the piece's own bars so far weigh in, as real grooves repeat themselves.
+        adapt: Let the piece's own bars so far weigh in, as real grooves repeat themselves; a
+            mixture does nothing else, so without it steps are drawn from n-grams.
         choke: A closed or pedalled hi-hat ends the open one.
         timing: Amount of micro-timing, 0 is on the grid [0..1].
         velocity: Amount of dynamics, 0 is one velocity [0..1].
@@ -255,3 +262,117 @@ class FeelOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         options.check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizeOptions:
+    """How a corpus becomes shards that a neural model learns from.
+
+    Attributes:
+        resolution: Grid steps a quarter note [1..12].
+        min_notes: Performances with fewer notes are skipped [0..].
+        min_bars: Performances with fewer bars are skipped [0..].
+        max_bytes: Files larger than this are skipped, bytes [14..].
+        fills: What is done with performances whose section, or file name, says fill.
+        labels: CSV table with a column `file` and any of `style`, `drummer`, `section`.
+        held_out: Share of the pieces that is not trained on, to stop and to weigh models by
+            [0..0.5].
+        shard_rows: Rows of a shard at most [64..].
+        jobs: Worker processes; 1 reads in this process [1..].
+    """
+
+    resolution: int = 4
+    min_notes: int = 8
+    min_bars: int = 0
+    max_bytes: int = 32_000_000
+    fills: Literal["count", "skip", "only"] = "count"
+    labels: Path | None = None
+    held_out: float = 0.05
+    shard_rows: int = 2048
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        options.check(self)
+
+    @property
+    def counting(self) -> TrainOptions:
+        """How performances are laid on the grid, as counting has it."""
+        return TrainOptions(
+            resolution=self.resolution,
+            min_notes=self.min_notes,
+            min_bars=self.min_bars,
+            max_bytes=self.max_bytes,
+            fills=self.fills,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnOptions:
+    """How a neural groove model learns from shards.
+
+    Attributes:
+        steps: Optimiser steps at most [1..].
+        batch_rows: Windows of a step, of each process [1..].
+        learning_rate: The greatest [1e-6..1].
+        warm_up: Steps over which it rises; then it falls as a cosine until the last [0..].
+        weight_decay: Of matrices [0..10].
+        dropout: Share of what a layer adds that is left out [0..0.9].
+        hidden: Share of the earlier steps that are hidden from the network [0..0.9].
+        augment: Share of the windows whose toms or cymbals change places [0..1].
+        label_dropout: Share of the windows that lose their labels, so that the network also
+            knows grooves without any [0..1].
+        averaging: Memory of the running average of the weights, which is what is kept [0..0.99999].
+        validate_every: Steps between two looks at what is held out [1..].
+        patience: Looks without a better one before it stops; 0 is never [0..].
+        save_every: Steps between two checkpoints [1..].
+        checkpoint_dir: Folder of the checkpoint; beside the model when not given.
+        width: Of the network's layers, a multiple of twice the heads [8..4096].
+        layers: Of the network [1..64].
+        heads: Of its attention [1..64].
+        seed: Of weights, order, changes and dropout [0..].
+        precision: Of the arithmetic; `auto` is bf16 on a GPU and 32 bits on a processor, where
+            equal seeds give equal bits.
+        accelerator: Where it runs; `auto` takes a GPU if there is one.
+        devices: GPUs, or processes on the processor [1..].
+        threads: Of one process on the processor; 0 is as many as it has [0..].
+        workers: Processes that read shards; 0 reads in this process [0..].
+        log_every: Log one line every this many steps, 0 is never [0..].
+        progress: Show a progress line on the terminal.
+    """
+
+    steps: int = 4000
+    batch_rows: int = 16
+    learning_rate: float = 2e-3
+    warm_up: int = 100
+    weight_decay: float = 0.1
+    dropout: float = 0.2
+    hidden: float = 0.1
+    augment: float = 0.3
+    label_dropout: float = 0.7
+    averaging: float = 0.998
+    validate_every: int = 100
+    patience: int = 10
+    save_every: int = 100
+    checkpoint_dir: Path | None = None
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    seed: int = 0
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = 1
+    threads: int = 0
+    workers: int = 0
+    log_every: int = 50
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        options.check(self)
+        if self.width % (2 * self.heads):
+            options.refuse([f"width: {self.width} is no multiple of twice {self.heads} heads"])
+
+    def checkpoint_folder(self, output: Path) -> Path:
+        """Return where the checkpoint lies while a model learns."""
+        return self.checkpoint_dir or output.with_name(f"{output.name}.learning")

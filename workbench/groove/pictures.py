@@ -12,12 +12,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from workbench.groove.compare import SPANS, FileBits
 from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, CLASSES, NO_CLASS
 from workbench.groove.sample import Sample
 from workbench.groove.statistics import GrooveStatistics, LikelyBar
 
 _INK, _GRID, _PAPER = "#22313f", "#d5dbe1", "#ffffff"
 _CORPUS, _SAMPLES = "#7f8c9a", "#d9622b"
+_MODELS = (_CORPUS, "#3b7dbf", _SAMPLES, _INK)
 _HITS = LinearSegmentedColormap.from_list("hits", [_PAPER, "#f3b08c", _SAMPLES, "#7a2b0a"])
 _NAMES = [name.replace("_", " ") for name in CLASSES]
 
@@ -110,6 +112,33 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> Picture:
     return Picture(figure, f"bits a bar at {len(files)} sizes", _digest(np.array([files, bits])))
 
 
+def where_bits_go(models: Mapping[str, FileBits]) -> Picture:
+    """Draw what a bar costs each model: by the bar from the start of a piece, and by style.
+
+    Args:
+        models: By the name that the legend has, what the same files cost.
+    """
+    figure = _figure(width=10.5, height=3.6)
+    spans, styles = figure.subplots(1, 2, width_ratios=(2, 3))
+    for number, (name, bits) in enumerate(models.items()):
+        look = {"color": _MODELS[number % len(_MODELS)], "marker": "o", "markersize": 4}
+        spans.plot(bits.by_span(), linewidth=1.5, label=f"{name} {bits.bits_per_bar:.2f}", **look)
+        by_style = bits.by_style()
+        styles.plot(list(by_style), list(by_style.values()), linestyle="none", **look)
+    ends = [*(start - 1 for start in SPANS[1:]), None]
+    named = [_span_name(start, end) for start, end in zip(SPANS, ends, strict=True)]
+    spans.set_xticks(range(len(SPANS)), named, fontsize=8)
+    spans.set_xlabel("bars from the start", fontsize=8)
+    spans.set_ylabel("bits a bar, fewer is better", fontsize=8)
+    spans.legend(frameon=False, fontsize=8)
+    styles.tick_params(axis="x", rotation=60)
+    for axes in (spans, styles):
+        axes.set_ylim(bottom=0)
+        _quiet(axes)
+    numbers = [np.nan_to_num(bits.by_span()) for bits in models.values()]
+    return Picture(figure, f"where the bits of {len(models)} models go", _digest(*numbers))
+
+
 def velocities_on_grid(sample: Sample, bars: int) -> NDArray[np.float64]:
     """Return the velocity of each class at each step of the first bars, 0 where it is silent.
 
@@ -163,6 +192,12 @@ def _draw_numbers(axes: Axes, corpus: GrooveStatistics, samples: GrooveStatistic
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows[::-1]], fontsize=8)
     axes.set_xlim(0, 1.9)
     axes.set_xlabel("samples as a share of the corpus (its value in brackets)", fontsize=8)
+
+
+def _span_name(first: int, last: int | None) -> str:
+    if last is None:
+        return f"{first}+"
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _quiet(axes: Axes) -> None:

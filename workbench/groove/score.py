@@ -23,6 +23,7 @@ from workbench.groove.grid import Grid
 from workbench.groove.labels import Labels, read_labels
 from workbench.groove.model import Model, StreamModel
 from workbench.groove.options import TrainOptions
+from workbench.groove.pieces import pieces_of
 from workbench.groove.streams import (
     LABEL_KINDS,
     Columns,
@@ -111,7 +112,7 @@ def score_files(model: Model, corpus: Path, labels: Path | None = None) -> Score
     files = midi_files(corpus)
     table = read_labels(labels)
     sums = _Sums()
-    for batch in _batches(files, table, model):
+    for batch in batches_of(files, table, model):
         found = read_performances(batch)
         for skip in found.skips.values():
             sums.skipped[skip.reason] += 1
@@ -124,7 +125,11 @@ def score_files(model: Model, corpus: Path, labels: Path | None = None) -> Score
 
 
 def step_probabilities(model: Model, columns: Columns) -> tuple[Floats, Floats]:
-    """Return each step's probability by the corpus alone, and with the piece mixed in."""
+    """Return each step's probability by the corpus alone, and with the piece mixed in.
+
+    A mixture, which knows no labels, a network or a blend of them tells the second, if there is
+    one.
+    """
     stream = model.stream("steps")
     values = columns.of(stream.stream)
     found = stream.probabilities(values)
@@ -133,7 +138,10 @@ def step_probabilities(model: Model, columns: Columns) -> tuple[Floats, Floats]:
             is_labelled = values[kind] > 0
             told = model.stream(f"steps.{kind}").probabilities(values, base=found)
             found = np.where(is_labelled, told, found)
-    return found, adapted(found, values, columns.step_file, STEP_LEVELS)
+    if model.predictor is None:
+        return found, adapted(found, values, columns.step_file, STEP_LEVELS)
+    pieces = zip(pieces_of(columns, model.resolution), _label_names(model, columns), strict=True)
+    return found, np.concatenate([model.predictor.probabilities(*piece) for piece in pieces])
 
 
 def event_probabilities(model: Model, columns: Columns) -> tuple[Floats, Floats]:
@@ -154,6 +162,23 @@ def predicted_offset(model: Model, columns: Columns) -> Floats:
     return offset_of(_medians(model.stream("timing"), columns))
 
 
+def is_in_four(grid: Grid) -> bool:
+    """Return whether a performance is wholly in 4/4."""
+    quarters = grid.bar_steps / grid.resolution
+    return bool((quarters == 4).all() and (grid.beat_steps == grid.resolution).all())
+
+
+def _label_names(model: Model, columns: Columns) -> list[dict[str, str]]:
+    """Return the labels of each performance by kind, as far as it has any."""
+    firsts = np.flatnonzero(np.diff(columns.step_file, prepend=-1))
+    names: list[dict[str, str]] = [{} for _ in firsts]
+    for kind, known in model.labels.items():
+        for said, number in zip(names, columns.steps[kind][firsts].tolist(), strict=True):
+            if number:
+                said[kind] = known[number - 1]
+    return names
+
+
 def _medians(stream: StreamModel, columns: Columns) -> Ints:
     """Return the median target of each note's context, without what was played before."""
     fields = [name for name, _ in stream.stream.fields[:-1]]
@@ -168,7 +193,14 @@ def _median(stream: StreamModel, context: tuple[int, ...]) -> int:
     return int(stream.targets[np.searchsorted(seen, seen[-1] / 2)])
 
 
-def _batches(files: FileList, labels: Labels, model: Model) -> Iterator[Batch]:
+def batches_of(files: FileList, labels: Labels, model: Model) -> Iterator[Batch]:
+    """Give the files of a list, to be read as a model counts them.
+
+    Args:
+        files: The list.
+        labels: The labels table; only labels that the model knows are told.
+        model: The model.
+    """
     options = TrainOptions(**model.description["counting"])
     known = Labels(vocabulary=model.labels, of_file=labels.of_file)
     for first in range(0, len(files), _BATCH_FILES):
@@ -221,8 +253,7 @@ def _add_steps(
         bars = len(grid.bar_steps)
         sums.of["all_bars"] += bars
         sums.of["all_bits"] += float(bits)
-        quarters = grid.bar_steps / grid.resolution
-        if (quarters == 4).all() and (grid.beat_steps == grid.resolution).all():
+        if is_in_four(grid):
             sums.of["bars"] += bars
             sums.of["bar_bits"] += float(bits)
             sums.of["bar_bits_corpus"] += float(told)

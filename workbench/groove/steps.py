@@ -1,8 +1,9 @@
 """Drawing steps: which drum classes sound at once, one step after another.
 
 A step's classes are drawn together, so that what sounds together was learned together. The
-corpus predicts from the bars before; labels and the piece's own counts are mixed in; locks and
-the choke rule leave out what they forbid.
+corpus predicts from the bars before; labels and the piece's own counts are mixed in; a mixture
+or a network, where the model has one, predicts from both at once. Locks and the choke rule leave
+out what they forbid.
 """
 
 import numpy as np
@@ -13,9 +14,10 @@ from workbench.groove.adaptive import STEP_LEVELS, PieceCounts
 from workbench.groove.drawing import drawn
 from workbench.groove.drums import CLOSED_HAT, OPEN_HAT, classes_named
 from workbench.groove.frame import Frame, Metre
-from workbench.groove.labels import number_of
+from workbench.groove.labels import number_of, tempo_name
 from workbench.groove.model import Model, StreamModel
 from workbench.groove.options import SampleOptions
+from workbench.groove.pieces import beat_steps_of
 from workbench.groove.streams import LABEL_KINDS, NO_MASK, Ints
 from workbench.options import did_you_mean
 
@@ -67,6 +69,11 @@ class _StepModel:
         self._labels = _wished_labels(model, options)
         self._piece = PieceCounts(STEP_LEVELS if options.adapt else ())
         self._past = [NO_MASK] * (_LONGEST_LOOK * metre.bar_steps)
+        predictor = model.predictor if options.adapt else None
+        told = {kind: getattr(options, kind) for kind in LABEL_KINDS}
+        told["tempo"] = tempo_name(options.bpm)
+        self._whole = None if predictor is None else predictor.begun(self.stream.targets, told)
+        self._beat_steps = int(beat_steps_of(np.array(metre.place[0]), metre.resolution))
 
     def context(self) -> dict[str, int]:
         """Return the columns of the next step."""
@@ -86,17 +93,28 @@ class _StepModel:
 
     def weights(self, context: dict[str, int]) -> NDArray[np.float64]:
         """Return the weight of each of the stream's targets."""
-        seen = self.stream.distribution(tuple([context[name] for name in self._fields])).seen
+        if self._whole is not None:
+            seen = self._whole.probabilities(self._where(context))
+        else:
+            fields = tuple([context[name] for name in self._fields])
+            seen = self.stream.distribution(fields).seen
         for stream, number in self._labels:
-            fields = [name for name, _ in stream.stream.fields[1:]]
-            told = (number, *(context[name] for name in fields))
+            told = (number, *(context[name] for name, _ in stream.stream.fields[1:]))
             seen = stream.corrected(seen, self.stream.targets, told, _LABEL_PULL)
+        if self._whole is not None:
+            return seen
         return self._piece.adapt(seen, self.stream.index_of_target, context)
 
     def take(self, context: dict[str, int], mask: int) -> None:
         """Go on by one step."""
-        self._piece.add(context, mask)
+        if self._whole is not None:
+            self._whole.take(self._where(context), mask)
+        else:
+            self._piece.add(context, mask)
         self._past.append(mask)
+
+    def _where(self, context: dict[str, int]) -> tuple[int, int, int, int]:
+        return context["place"], context["beat"], self._metre.bar_steps, self._beat_steps
 
 
 class _Rules:

@@ -15,6 +15,8 @@ levels. Nothing is hashed.
     timing      a note. Context: as velocity, but the offset of the note before, in eighths of a
                 step. Target: offset, in 1/32 of a step.
     bars        a bar. Target: digest of its steps.
+    pieces      a step, of a mixture only. Context: where it is: performance, step, its bar.
+                Target: the classes that sound. See `pieces`.
 
 The order of the step contexts was chosen on the validation split of the Groove MIDI Dataset
 (bits a bar: 33.9 for this chain; 34.5 with the bar and step before the same step in place of four
@@ -113,20 +115,24 @@ class Stream:
         return (contexts << np.uint64(self.target_bits)) | targets.astype(np.uint64)
 
 
-def streams_of(n: int, part: str, label_kinds: Sequence[str]) -> tuple[Stream, ...]:
+def streams_of(
+    n: int, part: str, label_kinds: Sequence[str], *, model: str = "ngrams"
+) -> tuple[Stream, ...]:
     """Return the streams that a model of these options has.
 
     Args:
         n: Length of the event n-grams.
         part: Which notes count; steps, which are of drum classes, need the drums.
         label_kinds: Which kinds of labels there are, of LABEL_KINDS.
+        model: `ngrams`, or `mixture`, which needs the pieces themselves.
     """
     before = tuple((f"note_{k}", TOKEN_BITS) for k in range(1, n))
     events = Stream("events", before, TOKEN_BITS, NO_TOKEN)
     if part != "drums":
         return (events, VELOCITY, TIMING)
     labelled = tuple(_labelled(kind) for kind in label_kinds)
-    return (events, STEPS, *labelled, PITCH, VELOCITY, TIMING, BARS)
+    pieces = (PIECES,) if model == "mixture" else ()
+    return (events, STEPS, *labelled, PITCH, VELOCITY, TIMING, BARS, *pieces)
 
 
 STEPS = Stream(
@@ -153,6 +159,20 @@ _ON_THE_GRID = (("pitch", 7), ("near", 4), ("place", _PLACE_BITS), ("beat", _BEA
 VELOCITY = Stream("velocity", (*_ON_THE_GRID, ("velocity_before", 4)), 6, 64, "counts")
 TIMING = Stream("timing", (*_ON_THE_GRID, ("timing_before", 4)), 6, OFFSET_BINS, "counts")
 BARS = Stream("bars", (), 64, 1)
+PIECES = Stream(
+    "pieces",
+    (
+        ("piece", 26),  # its number in the list
+        ("step", 20),  # as many as a performance may have
+        ("opens", 1),  # a bar
+        ("compound", 1),  # whether beats are of three eighths
+        ("bar", 7),  # its steps, less one
+    ),
+    MASK_BITS,
+    1 << MASK_BITS,
+    "counts",
+    5,
+)
 
 
 def _labelled(kind: str) -> Stream:

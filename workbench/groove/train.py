@@ -29,6 +29,7 @@ from workbench.groove.grid import Skip, best_resolution
 from workbench.groove.labels import Labels, read_labels
 from workbench.groove.model import DESCRIPTION, Model, write_model
 from workbench.groove.options import TrainOptions
+from workbench.groove.pieces import MOST_PIECES
 from workbench.groove.score import score_files
 from workbench.music.midi import Midi, read_midi_file
 from workbench.progress import Progress, Show, silent
@@ -200,7 +201,7 @@ def train(files: FileList, output: Path, options: TrainOptions, show: Show = sil
         _Counting(corpus, store, tallied, show, began).run()
         if tallied.kept == 0 and options.num_shards == 1:
             raise _nothing_counted(corpus, tallied, path)
-        model = finish(corpus, store, tallied, output)
+        model = finish(corpus, store, tallied, output, show)
     if not options.keeps_store and tallied.stopped is None:
         path.unlink()
     return Trained(
@@ -216,10 +217,16 @@ def read_corpus(files: FileList, options: TrainOptions, show: Show = silent) -> 
     """Find equal contents in a list, and settle what is left to be chosen.
 
     Raises:
-        GrooveError: No file of the list is there, or the labels table cannot be read.
+        GrooveError: No file of the list is there, the labels table cannot be read, or there
+            are more files than a mixture may have.
     """
     if not (files.sizes >= 0).any():
         raise GrooveError(f"{files[0]}: no such file, nor any other of the list's {len(files)}")
+    if options.model == "mixture" and len(files) > MOST_PIECES:
+        raise GrooveError(
+            f"{len(files)} files are more than the {MOST_PIECES} of a mixture; give fewer, or "
+            "leave --model out"
+        )
     labels = read_labels(options.labels)
     if options.resolution == 0:
         options = dataclasses.replace(options, resolution=_chosen_resolution(files, options))
@@ -239,7 +246,9 @@ def read_corpus(files: FileList, options: TrainOptions, show: Show = silent) -> 
     return Corpus(files=files, is_first=is_first, labels=labels, options=options, identity=identity)
 
 
-def finish(corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path) -> Model:
+def finish(
+    corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path, show: Show = silent
+) -> Model:
     """Write the model of what a store has counted."""
     options = corpus.options
     description = {
@@ -268,6 +277,7 @@ def finish(corpus: Corpus, store: TallyStore, tallied: Tallied, folder: Path) ->
         lambda stream: store.rows(stream.name),
         store.journal(),
         budget_bytes=options.ram_budget_mb << 20,
+        show=show,
     )
 
 
