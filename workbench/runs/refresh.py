@@ -184,7 +184,8 @@ def _merged_cell(old: Cell, new: Cell, sanitize: Sanitize) -> Cell:
     def is_same(mime: str, kept: Any, fresh: Any) -> bool:
         if mime == "image/png":
             return _same_picture(kept, fresh, by_size=is_ignored)
-        texts = [part if isinstance(part, str) else json.dumps(part) for part in (kept, fresh)]
+        parts = (kept, fresh)
+        texts = [p if isinstance(p, str) else json.dumps(p, sort_keys=True) for p in parts]
         if is_ignored:
             texts = [_NUMBER.sub("N", sanitize(text)) for text in texts]
         elif isinstance(fresh, str):
