@@ -158,6 +158,7 @@ def test_the_description_tells_every_shard_as_it_is(tokens) -> None:
         ]
         assert tokens.rows(part) == found.rows
     assert open_tokens(tokens.folder) == tokens
+    assert list(open_tokens(tokens.folder).labels) == list(tokens.labels) == list(LABELS)
 
 
 def test_neither_order_nor_processes_change_a_byte(corpus, tmp_path) -> None:

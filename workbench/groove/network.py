@@ -231,7 +231,7 @@ def earlier_masks(masks: Tensor, history: int, lookbacks: Sequence[int]) -> Tens
         Int64 (B, T, L).
     """
     missing = max(max(lookbacks) - history, 0)
-    padded = functional.pad(masks, (missing, 0), value=BEFORE)
+    padded = functional.pad(masks, (missing, 0), value=BEFORE) if missing else masks
     start, steps = history + missing, masks.shape[1] - history
     return torch.stack([padded[:, start - k : start - k + steps] for k in lookbacks], dim=2)
 

@@ -214,12 +214,11 @@ class NeuralPiece:
     def _pass(self, first: int, where: list[list[int]]) -> Floats:
         """Pass some steps through the network, on from the cache; shape (steps, MASKS)."""
         reach = max(self._shape.lookbacks)
-        masks = torch.tensor([self._masks[first : first + reach + len(where)]])
-        missing = reach + len(where) - masks.shape[1]  # the step itself is not known yet
-        masks = torch.nn.functional.pad(masks, (0, missing), value=BEFORE)
+        masks = self._masks[first : first + reach + len(where)]
+        masks += [BEFORE] * (reach + len(where) - len(masks))  # the step itself is not known yet
         with _one_thread():
             lies = torch.tensor([where])
-            earlier = earlier_masks(masks, reach, self._shape.lookbacks)
+            earlier = earlier_masks(torch.tensor([masks]), reach, self._shape.lookbacks)
             told = torch.cat((earlier, lies[..., 3:]), dim=2)
             logits = self._network(told, lies[..., :3], self._labels, self._cache)
             return np.asarray(_chances(logits)[0])

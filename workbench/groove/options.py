@@ -341,7 +341,7 @@ class LearnOptions:
         progress: Show a progress line on the terminal.
     """
 
-    steps: int = 4000
+    steps: int = 2600
     batch_rows: int = 16
     learning_rate: float = 2e-3
     warm_up: int = 100

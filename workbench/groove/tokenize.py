@@ -90,9 +90,9 @@ class Tokens:
 
     @property
     def labels(self) -> dict[str, list[str]]:
-        """By kind, the labels there are; value i has number i + 1, 0 is none."""
+        """By kind, in the order of LABELS, what there is; value i has number i + 1, 0 is none."""
         known: dict[str, list[str]] = self.description["labels"]
-        return known
+        return {kind: known[kind] for kind in LABELS if kind in known}
 
     def rows(self, part: str) -> int:
         """Return how many rows `train` or `held` has."""
