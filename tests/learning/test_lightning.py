@@ -105,6 +105,7 @@ def samples_of(lines):
     return [int(number) for _, samples in lines.values() for number in samples.split(",")]
 
 
+@pytest.mark.soak
 def test_two_ranks_train_on_each_sample_once_and_one_goes_on_for_them(shards, tmp_path):
     run(shards, tmp_path / "two", ranks=2, steps=9)
     lines = lines_of(tmp_path / "two")

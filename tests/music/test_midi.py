@@ -385,13 +385,27 @@ def test_a_file_too_large_is_refused_before_it_is_read(tmp_path):
 # --- the data beside the checkout
 
 
-@pytest.mark.gmd
-def test_every_groove_file_has_the_notes_that_mido_reads(gmd):
+def notes_of_groove_files(folder, every):
+    """Return how many notes mido and we read in every so many of the files."""
     numbers = {}
-    for path in sorted((gmd / "train").glob("*.mid")):
+    for path in sorted(folder.glob("*.mid"))[::every]:
         track = mido.MidiFile(path).tracks[0]
         begun = sum(message.type == "note_on" and message.velocity > 0 for message in track)
         numbers[path.name] = (begun, len(read_midi_file(path).tick))
+    return numbers
+
+
+@pytest.mark.gmd
+def test_groove_files_have_the_notes_that_mido_reads(gmd):
+    numbers = notes_of_groove_files(gmd / "train", 12)
+    assert all(ours == theirs for theirs, ours in numbers.values())
+    assert len(numbers) > 50
+
+
+@pytest.mark.gmd
+@pytest.mark.soak
+def test_every_groove_file_has_the_notes_that_mido_reads(gmd):
+    numbers = notes_of_groove_files(gmd / "train", 1)
     others = {name: pair for name, pair in numbers.items() if pair[0] != pair[1]}
     # there a ride cymbal begins at tick 241274 and nothing ends it: a stuck note
     assert others == {"drummer1__session1__78_jazz-fast_290_beat_4-4.mid": (1497, 1496)}
