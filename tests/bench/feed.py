@@ -27,11 +27,11 @@ from workbench.streaming.footer import with_rows
 from workbench.streaming.listing import folder_source, open_source
 from workbench.streaming.options import WindowOptions
 
-TOKENS, VOCABULARY, BATCH, SHARD_ROWS, SPARE, ROUNDS = 256, 512, 32, 640, 1.2, 3
+TOKENS, VOCABULARY, BATCH, SHARD_ROWS, SPARE, ROUNDS = 128, 512, 32, 128, 1.2, 3
 
 
 def make_shards(folder: Path, steps: int) -> None:
-    """Write random tokens, 256 a row, in row groups of 64 rows."""
+    """Write random tokens, 128 a row, in row groups of 64 rows."""
     rng = np.random.default_rng(1)
     for shard in range(-(-steps * BATCH // SHARD_ROWS)):
         tokens = rng.integers(0, VOCABULARY, (SHARD_ROWS, TOKENS)).astype(np.uint16)
@@ -41,7 +41,7 @@ def make_shards(folder: Path, steps: int) -> None:
 
 
 def collated(samples):
-    """Return the tokens of some samples, int64 (rows, 256)."""
+    """Return the tokens of some samples, int64 (rows, 128)."""
     tokens = samples.rows["tokens"].combine_chunks().flatten().to_numpy()
     return torch.from_numpy(tokens.astype(np.int64).reshape(-1, TOKENS))
 
@@ -98,7 +98,7 @@ def waited(folder: Path, scratch: Path, seconds: float) -> float:
     size = sum(path.stat().st_size for path in folder.iterdir())
     with served(folder, rate=SPARE * size / seconds) as url:
         source = with_rows(open_source(f"{url}/shards.txt"))
-        window = WindowOptions(ahead=5, initial=5, min_free_bytes=0)
+        window = WindowOptions(ahead=5, min_free_bytes=0)
         loader = loader_of(source, scratch / "served", window)
         Training().seconds(loader)
         return loader.wait_share
@@ -108,7 +108,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--steps", type=int, default=800, help="steps of a training")
+    parser.add_argument("--steps", type=int, default=400, help="steps of a training")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
