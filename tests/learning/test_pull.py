@@ -61,6 +61,12 @@ def test_the_command_tells_what_came_and_what_did_not(series, hub, tmp_path, cap
     assert [name.rpartition("/")[2] for name in told["skipped"]] == ["shard_00004.parquet"]
 
 
+def test_a_budget_of_rows_is_kept_for_shards_of_a_server(series, tmp_path, capsys):
+    tokens = ["shards", "pull", series, "--to", str(tmp_path / "to"), "--json", "--no-progress"]
+    assert run([*tokens, "--streaming-rows", "7", "--streaming-min-free-mb", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["shards"] == 3
+
+
 def test_a_folder_of_ones_own_is_used_where_it_lies(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from workbench.errors import OptionsError, SourceError, StreamingError
 from workbench.learning.stream import ParquetStream, Place, StreamSettings
@@ -124,6 +125,11 @@ def test_rows_of_neighbouring_row_groups_are_mixed(source, tmp_path):
 def test_any_number_of_workers_gives_the_same_batches(source, tmp_path, workers):
     want = epoch_of(stream_of(source, tmp_path / "a").loader())
     assert same(epoch_of(stream_of(source, tmp_path / "b").loader(workers)), want)
+
+
+def test_a_stream_in_a_loader_of_torch_gives_each_worker_its_own_steps(source, tmp_path):
+    loader = DataLoader(stream_of(source, tmp_path / "w"), batch_size=None, num_workers=2)
+    assert sorted(flat([delivered.batch[0] for delivered in loader])) == list(range(ROWS))
 
 
 def test_only_the_columns_that_are_asked_for_are_read(source, tmp_path):

@@ -11,6 +11,7 @@ from workbench.learning.options import PullOptions
 from workbench.learning.pull import pulled
 from workbench.progress import silent, terminal
 from workbench.reply import Reply
+from workbench.streaming.footer import with_rows
 from workbench.streaming.listing import open_source
 
 
@@ -31,6 +32,8 @@ def pull(
     """
     options = options or PullOptions()
     files = open_source(source, options=options.window(1).retries)
+    if options.streaming_rows:
+        files = with_rows(files, options.window(1).retries)
     folder = to or Path.home() / ".cache" / "workbench" / "shards" / fingerprint(source)[:16]
     begun = time.monotonic()
     status = pulled(files, folder, options, terminal() if options.progress else silent)

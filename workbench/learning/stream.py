@@ -151,7 +151,7 @@ class ParquetStream(IterableDataset[Delivered]):
             StreamingError: There is no room for it, or it does not come in time.
         """
         epoch = self.place.epoch
-        for delivered in self._steps(0, 1):
+        for delivered in self._steps(*_turn()):
             self.delivered(delivered)
             if delivered.batch is not None:
                 yield delivered
@@ -258,15 +258,19 @@ class _OfWorker(IterableDataset[Delivered]):
         self._stream = stream
 
     def __iter__(self) -> Iterator[Delivered]:
-        worker = torch.utils.data.get_worker_info()
-        first, every = (worker.id, worker.num_workers) if worker else (0, 1)
         try:
-            yield from self._stream._steps(first, every)
+            yield from self._stream._steps(*_turn())
         except (
             StreamingError,
             OptionsError,
         ) as error:  # raised here it would be wrapped in a worker's traceback
             yield Delivered(batch=None, place=self._stream.place, failure=error)
+
+
+def _turn() -> tuple[int, int]:
+    """Return which steps are this process's: the first, and every so many from it on."""
+    worker = torch.utils.data.get_worker_info()
+    return (worker.id, worker.num_workers) if worker else (0, 1)
 
 
 class StreamLoader:

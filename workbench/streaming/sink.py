@@ -106,7 +106,7 @@ class FolderSink:
             sweep(state)
             self._delete_what_goes()
         except OSError as error:
-            raise _unwritten(self._folder, error) from error
+            raise unwritten(self._folder, error) from error
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file, or None.
@@ -169,7 +169,7 @@ class FolderSink:
             if gone:
                 self._delete_what_goes()
         except (OSError, CachingError) as error:
-            raise _unwritten(self._folder, error) from error
+            raise unwritten(self._folder, error) from error
         self._state = state
 
     def _note_what_goes(self, state: bytes, names: Sequence[str]) -> None:
@@ -214,9 +214,10 @@ class FolderSink:
         settle(content, path)
 
 
-def _unwritten(folder: Path, error: Exception) -> SinkError:
-    what = error.strerror if isinstance(error, OSError) else str(error)
+def unwritten(place: Path, error: Exception) -> SinkError:
+    """Return what a person is told about a place that could not be written."""
+    what = getattr(error, "strerror", None) or error
     return SinkError(
-        f"{folder}: could not be written ({what}); make room there, then the same command goes "
+        f"{place}: could not be written ({what}); make room there, then the same command goes "
         "on where it stopped"
     )

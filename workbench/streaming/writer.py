@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from workbench.errors import SinkError
 from workbench.streaming.ahead import Behind
+from workbench.streaming.sink import unwritten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class ShardWriter:
             self._out = pa.OSFile(str(path), "wb")
             self._writer = self._begun(raw_columns)
         except OSError as error:
-            raise _unwritten(path, error) from error
+            raise unwritten(path, error) from error
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -145,7 +145,7 @@ class ShardWriter:
         except BaseException as error:
             self.abandon()
             if isinstance(error, OSError):
-                raise _unwritten(self.path, error) from error
+                raise unwritten(self.path, error) from error
             raise
 
     def abandon(self) -> None:
@@ -199,7 +199,7 @@ class ShardWriter:
             try:
                 self._behind.submit(write)
             except OSError as error:
-                raise _unwritten(self.path, error) from error
+                raise unwritten(self.path, error) from error
 
     def _delete(self) -> None:
         with contextlib.suppress(OSError):  # it is deleted anyway
@@ -239,10 +239,3 @@ def _leaves(schema: pa.Schema) -> list[str]:
     pq.write_metadata(schema, out)
     columns = pq.read_metadata(pa.BufferReader(out.getvalue())).schema
     return [columns.column(index).path for index in range(len(columns))]
-
-
-def _unwritten(path: Path, error: OSError) -> SinkError:
-    return SinkError(
-        f"{path}: could not be written ({error.strerror or error}); make room there, then the "
-        "same command goes on where it stopped"
-    )
