@@ -239,15 +239,19 @@ class ParquetStream(IterableDataset[Delivered]):
                 yield Delivered(batch=batch, place=place, status=status)
 
     def _sequence(self, epoch: Epoch, start: int) -> Iterator[int]:
-        """Return the shards from a place of the epoch on, through all epochs after it."""
+        """Return the shards from a place of the epoch on, through all epochs after it.
+
+        Those without a row are left out, as nobody waits for them.
+        """
         options = self._options
-        return shard_sequence(
+        shards = shard_sequence(
             len(self._source.files),
             seed=options.seed,
             shuffled=options.shuffled,
             epoch=self.place.epoch,
             start=epoch.shards_before(start),
         )
+        return (shard for shard in shards if self._source.files[shard].rows)
 
 
 class _OfWorker(IterableDataset[Delivered]):

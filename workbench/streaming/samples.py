@@ -206,10 +206,12 @@ class Epoch:
         for at in range(self.shards_before(start), len(self._shards)):
             first, stop = int(self._starts[at]), int(self._starts[at + 1])
             shard = int(self._shards[at])
+            if first == stop:
+                continue
             with window.lease(shard) as path:
                 if path is None:
                     yield _Part(first, stop, None)
-                elif stop > first:
+                else:
                     yield from self._parts_of(path, shard, first, start)
 
     def _parts_of(
