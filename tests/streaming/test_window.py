@@ -1,5 +1,6 @@
 """A window over shards: limits, order, retention, resuming, disks, and what is never deleted."""
 
+import dataclasses
 import itertools
 import logging
 import math
@@ -306,6 +307,56 @@ def test_what_an_earlier_window_left_is_used_again(hub: HubServer, tmp_path: Pat
     with ShardWindow(source, tmp_path / "window", range(1, 10), options) as window:
         assert read_all(window) == list(range(1, 10))
     assert requests_of(hub) - before == dict.fromkeys(range(4, 10), 1)
+
+
+def restarted(folder: Path) -> None:
+    """Make a folder look as if the system had been started anew since it was last used."""
+    (folder / ".window" / "boot").write_text("another run", encoding="ascii")
+
+
+def test_after_a_loss_of_power_what_is_whole_is_verified_and_used_and_the_rest_fetched_again(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    source, folder = served(hub, 4), tmp_path / "w"
+    options = quick(ahead=4, behind=4)
+    with ShardWindow(source, folder, None, options) as window:
+        read_all(window)
+    first, *_ = sorted(path for path in shard_files(folder) if "shard_00000" in path.name)
+    first.write_bytes(bytes(SIZE))  # of the right size, but never written to the disk
+    hub.endpoint_log.clear()
+    with ShardWindow(source, folder, None, options) as window:
+        status = window.status()
+    assert status.buffer == 4 and not requests_of(hub)  # else nobody would look at it again
+    restarted(folder)
+    with ShardWindow(source, folder, None, options) as window:
+        assert read_all(window) == [0, 1, 2, 3]
+    assert requests_of(hub) == {0: 1}
+
+
+def test_after_a_loss_of_power_nothing_is_believed_that_has_no_digest(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    source, folder = served(hub, 2), tmp_path / "w"
+    files = tuple(dataclasses.replace(file, digest="") for file in source.files)
+    source = dataclasses.replace(source, files=files)
+    for number in (1, 2, 3):
+        with ShardWindow(source, folder, None, quick(ahead=2, behind=2)) as window:
+            assert read_all(window) == [0, 1]
+        assert requests_of(hub) == dict.fromkeys([0, 1], 1 if number < 3 else 2)
+        if number == 2:
+            restarted(folder)
+
+
+def test_a_folder_that_another_machine_uses_is_refused(hub: HubServer, tmp_path: Path) -> None:
+    source, folder = served(hub, 2), tmp_path / "w"
+    with ShardWindow(source, folder, None, quick(ahead=2, behind=2)) as window:
+        assert read_all(window) == [0, 1]
+        restarted(folder)
+        with (
+            pytest.raises(StreamingError, match="another machine"),
+            ShardWindow(source, folder, None, quick()),
+        ):
+            pass
 
 
 def test_a_smaller_limit_than_that_of_an_earlier_window_holds_at_once(

@@ -49,7 +49,13 @@ class Connections:
         self._ended = ended
         self._bytes = [0] * options.connections
         self._transfers = [
-            Transfer(folder, options.retries, headers, partial(self._arrived, number))
+            Transfer(
+                folder,
+                options.retries,
+                headers,
+                partial(self._arrived, number),
+                is_lasting=False,
+            )
             for number in range(options.connections)
         ]
         self._present: list[SourceFile | None] = [None] * options.connections

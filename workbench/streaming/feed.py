@@ -21,6 +21,7 @@ from workbench.streaming.options import WindowOptions
 from workbench.streaming.retention import Decision, Demand, Lease, Seat, View, decide
 from workbench.streaming.shelf import PART, Shelf
 from workbench.streaming.source import UNKNOWN, SourceFile
+from workbench.streaming.transfer import has_digest
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,8 @@ class Feed:
         """
         if self._closing.is_set():
             self.check()
-        self._shelf = Shelf(self._folder, patience=self._options.wait_seconds)
+        verifiable = {name for name, file in self._files.items() if has_digest(file)}
+        self._shelf = Shelf(self._folder, verifiable, patience=self._options.wait_seconds)
         self._connections.begin(self._keep)
 
     def close(self) -> None:

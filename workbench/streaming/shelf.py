@@ -5,22 +5,26 @@ window a seat, which is a file that tells what it asks for and a lock that it ho
 lives. The system lets go of a lock when its process ends, however that ends; the seat of a dead
 window is swept away, unread, by the next who looks. A seat has its space on the disk from the
 beginning, so that a window can still tell what it does on a disk that is full. Files whose names
-do not begin as those of fetched shards do are never touched. Units: bytes; seconds.
+do not begin as those of fetched shards do are never touched. Shards are not synced to the disk,
+which takes longer than fetching them over a fast network; instead the folder tells during which
+run of the system it was filled, and what is there after another one is doubted. Units: bytes;
+seconds.
 """
 
 import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
-from workbench.caching.files import refuse_other
+from workbench.caching.files import refuse_other, replacing
 from workbench.errors import CachingError, StreamingError
 from workbench.streaming.retention import Held, Lease, Seat, View
 
@@ -29,6 +33,7 @@ _INNER = ".window"
 _SHARD = re.compile(r"[0-9a-f]{16}-.+")
 _POLL_SECONDS = 0.002
 _SEAT_BYTES = 1 << 14
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux
 
 
 class Shelf:
@@ -38,16 +43,17 @@ class Shelf:
         folder: Where the shards lie.
     """
 
-    def __init__(self, folder: Path, *, patience: float) -> None:
+    def __init__(self, folder: Path, verifiable: Set[str], *, patience: float) -> None:
         """Take a seat.
 
         Args:
             folder: Where the shards lie; made when it is missing.
+            verifiable: Names of shards that a digest is known of.
             patience: How long to wait for others to let go of the lock, seconds.
 
         Raises:
             CachingError: Something else is there.
-            StreamingError: It cannot be written.
+            StreamingError: It cannot be written, or another machine uses it.
         """
         self.folder = folder
         self._inner = folder / _INNER
@@ -62,6 +68,7 @@ class Shelf:
         self._alive = _lock(self._inner / f"{name}.lock")
         self._said = " " * _SEAT_BYTES
         with self.locked():
+            self._doubt(verifiable)
             self._alive.acquire(blocking=False)
             self._seat_path.write_text(self._said, encoding="ascii")
             self.tell(Seat())
@@ -113,6 +120,30 @@ class Shelf:
             self._forget(self._seat_path)
         self._alive.release()
 
+    def _doubt(self, verifiable: Set[str]) -> None:
+        """Take what came before the system last started for unfinished: power may have failed.
+
+        What has a digest is verified before it is used again; all else is deleted.
+
+        Raises:
+            StreamingError: Windows of another machine use the folder.
+        """
+        place, now = self._inner / "boot", _boot()
+        if place.exists():
+            if place.read_text(encoding="ascii") == now:
+                return
+            if any(self._others()):
+                raise StreamingError(
+                    f"{self.folder}: another machine uses it; give each machine its own folder"
+                )
+        for name, held in dict(self._files()).items():
+            if name not in verifiable:
+                self.remove(name)
+            elif not held.is_part:
+                (self.folder / name).rename(self.folder / (name + PART))
+        with replacing(place) as scratch:
+            scratch.write_text(now, encoding="ascii")
+
     def _refuse_other(self) -> None:
         try:
             refuse_other(self.folder, _INNER)
@@ -146,6 +177,13 @@ class Shelf:
     def _forget(self, seat: Path) -> None:
         for suffix in (".json", ".lock"):
             seat.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _boot() -> str:
+    """Return a name of this run of the system."""
+    if _BOOT_ID.exists():
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    return str(round(psutil.boot_time()))
 
 
 def _lock(path: Path) -> FileLock:

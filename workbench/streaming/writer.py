@@ -40,6 +40,23 @@ class ShardLimits:
     group_size: int = 32 << 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """How columns are written; names are those of Parquet, with dots.
+
+    Attributes:
+        raw: As they are: neither dictionary nor compression nor statistics, as sound.
+        plain: Compressed without a dictionary, as numbers that hardly repeat.
+        short: With a dictionary and not compressed, as what is the same in a whole row group.
+        statistics: Those whose least and greatest value are told; all but the raw ones when None.
+    """
+
+    raw: Sequence[str] = ()
+    plain: Sequence[str] = ()
+    short: Sequence[str] = ()
+    statistics: Sequence[str] | None = None
+
+
 _OF_BYTES = (
     pa.types.is_binary,
     pa.types.is_large_binary,
@@ -58,15 +75,22 @@ class ShardWriter:
     """
 
     def __init__(
-        self, path: Path, schema: pa.Schema, limits: ShardLimits, raw_columns: Sequence[str] = ()
+        self,
+        path: Path,
+        schema: pa.Schema,
+        limits: ShardLimits,
+        raw_columns: Sequence[str] = (),
+        coding: Coding | None = None,
     ):
         """Begin a shard; what is at its path is replaced.
 
         Args:
             path: The file.
-            schema: Of the rows: numbers, strings, bytes, and structs and lists of them.
+            schema: Of the rows: numbers, strings, bytes, and structs and lists of them;
+                dictionary-coded strings count as long as their codes.
             limits: Where the shard and its row groups end.
             raw_columns: Columns of bytes that are written as they are, as `audio.bytes`.
+            coding: How all columns are written, in place of the raw ones alone.
 
         Raises:
             SinkError: The file cannot be written.
@@ -84,7 +108,7 @@ class ShardWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # one who was interrupted may still end a file of its own
             self._out = pa.OSFile(str(path), "wb")
-            self._writer = self._begun(raw_columns)
+            self._writer = self._begun(coding or Coding(raw=raw_columns))
         except OSError as error:
             raise unwritten(path, error) from error
 
@@ -131,6 +155,14 @@ class ShardWriter:
             taken += fitting
         return taken
 
+    def end_group(self) -> None:
+        """End the row group here, however few rows it has; nothing happens where it has none.
+
+        Raises:
+            SinkError: The file cannot be written.
+        """
+        self._write_group()
+
     def close(self) -> None:
         """Write what waits and finish the file.
 
@@ -155,16 +187,18 @@ class ShardWriter:
         self._writer.is_open = False  # else it writes its end where the file was
         self._delete()
 
-    def _begun(self, raw_columns: Sequence[str]) -> pq.ParquetWriter:
+    def _begun(self, coding: Coding) -> pq.ParquetWriter:
         leaves = _leaves(self._schema)
-        coded = [leaf for leaf in leaves if leaf not in raw_columns]
+        bare = {*coding.raw, *coding.short}
+        coded = [leaf for leaf in leaves if leaf not in coding.raw]
+        told = coded if coding.statistics is None else list(coding.statistics)
         try:
             return pq.ParquetWriter(
                 self._out,
                 self._schema,
-                compression={leaf: "zstd" if leaf in coded else "none" for leaf in leaves},
-                use_dictionary=coded,
-                write_statistics=coded,
+                compression={leaf: "none" if leaf in bare else "zstd" for leaf in leaves},
+                use_dictionary=[leaf for leaf in coded if leaf not in coding.plain],
+                write_statistics=told,
                 write_page_checksum=True,
             )
         except BaseException:
