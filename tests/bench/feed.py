@@ -1,19 +1,24 @@
 """Measure what a stream costs a training, beside the same batches in memory, in one run.
 
 `python tests/bench/feed.py [--json] [--steps N]` makes Parquet shards of token rows in a scratch
-folder and trains a small network on them, one thread, a step at a time, in turn: on batches that
-all lie in memory, on a stream of shards of the same disk (shuffled, the same batches), and on a
-stream from a server that gives 20 % more bytes a second than the training uses. Printed are the
-share of a step that the stream adds (the median round), and which part of the time the training
-on the server's shards waited for data.
+folder and trains a small network on them, one thread, ten steps at a time, in turn: on batches
+that all lie in memory, and on a stream of shards of the same disk (shuffled, the same batches).
+Then it trains on a stream from a server, a process of its own, that gives 20 % more bytes a second
+than the training uses. Printed are the share of a step that the stream adds (the median of all
+turns), which part of the time the training on the server's shards waited for data, and how long
+it waited for the first of them, which is in that part: it does not grow with the training.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +32,7 @@ from workbench.streaming.footer import with_rows
 from workbench.streaming.listing import folder_source, open_source
 from workbench.streaming.options import WindowOptions
 
-TOKENS, VOCABULARY, BATCH, SHARD_ROWS, SPARE, ROUNDS = 128, 512, 32, 128, 1.2, 3
+TOKENS, VOCABULARY, BATCH, SHARD_ROWS, SPARE, TURN = 128, 512, 32, 128, 1.2, 10
 
 
 def make_shards(folder: Path, steps: int) -> None:
@@ -84,24 +89,51 @@ def added(folder: Path, scratch: Path) -> tuple[float, float]:
     source = folder_source(folder)
     batches = list(loader_of(source, scratch / "first"))
     training = Training()
-    training.seconds(batches[:5])
-    shares, bare = [], 0.0
-    for number in range(ROUNDS):
-        bare = training.seconds(batches)
-        streamed = training.seconds(loader_of(source, scratch / f"w{number}"))
-        shares.append(streamed / bare - 1)
+    training.seconds(batches[:TURN])
+    in_memory, streamed = iter(batches), iter(loader_of(source, scratch / "second"))
+    bare, shares = 0.0, []
+    for _ in range(len(batches) // TURN):
+        seconds = training.seconds(islice(in_memory, TURN))
+        shares.append(training.seconds(islice(streamed, TURN)) / seconds - 1)
+        bare += seconds
     return bare, statistics.median(shares)
 
 
-def waited(folder: Path, scratch: Path, seconds: float) -> float:
-    """Return which part of its time a training waits for a server with some spare bandwidth."""
+@contextmanager
+def serving(folder: Path, rate: float) -> Iterator[str]:
+    """Serve a folder from another process, so many bytes a second; give the URL."""
+    command = [sys.executable, __file__, "--serve", str(folder), "--rate", str(rate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def serve(folder: Path, rate: float) -> None:
+    """Serve a folder until this process is killed."""
+    with served(folder, rate=rate) as url:
+        print(url, flush=True)
+        while True:
+            time.sleep(60)
+
+
+def waited(folder: Path, scratch: Path, seconds: float) -> tuple[float, float, float]:
+    """Return how a training waits for a server with some spare bandwidth.
+
+    That is the part of its time, the seconds before the first batch, and the part without those.
+    """
     size = sum(path.stat().st_size for path in folder.iterdir())
-    with served(folder, rate=SPARE * size / seconds) as url:
+    with serving(folder, SPARE * size / seconds) as url:
         source = with_rows(open_source(f"{url}/shards.txt"))
         window = WindowOptions(ahead=5, min_free_bytes=0)
         loader = loader_of(source, scratch / "served", window)
-        Training().seconds(loader)
-        return loader.wait_share
+        batches = iter(loader)
+        first = [next(batches)]
+        start = loader.wait_seconds
+        Training().seconds(chain(first, batches))
+        later, busy = loader.wait_seconds - start, loader.busy_seconds
+        return loader.wait_share, start, later / (later + busy)
 
 
 def main() -> None:
@@ -109,26 +141,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--steps", type=int, default=400, help="steps of a training")
+    parser.add_argument("--serve", type=Path, help="serve a folder and do nothing else")
+    parser.add_argument("--rate", type=float, default=0, help="bytes a second to serve at")
     options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.rate)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         scratch, folder = Path(place), Path(place, "shards")
         folder.mkdir()
         make_shards(folder, options.steps)
         seconds, share = added(folder, scratch)
-        wait = waited(folder, scratch, seconds * (1 + max(share, 0)))
+        wait, start, later = waited(folder, scratch, seconds * (1 + max(share, 0)))
     result = {
         "steps": options.steps,
         "milliseconds_a_step": seconds / options.steps * 1000,
         "share_added_by_the_stream": share,
         "wait_share_with_spare_bandwidth": wait,
+        "wait_seconds_before_the_first_batch": start,
+        "wait_share_after_the_first_batch": later,
     }
     if options.json:
         print(json.dumps(result))
         return
     print(f"{options.steps} steps of {result['milliseconds_a_step']:.1f} ms in memory")
     print(f"a stream adds {share:.1%} to a step")
-    print(f"with {SPARE - 1:.0%} spare bandwidth {wait:.2%} of the time is spent waiting")
+    print(f"with {SPARE - 1:.0%} spare bandwidth {wait:.2%} of the time is spent waiting,")
+    print(f"{start:.2f} s before the first batch and {later:.2%} of the time after it")
 
 
 if __name__ == "__main__":
