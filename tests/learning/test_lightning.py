@@ -5,11 +5,14 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from workbench.streaming.order import Order
 
 SCRIPT = Path(__file__).with_name("training.py")
 ROWS, STEPS = 203, 60  # 26 steps an epoch, so more than two epochs
@@ -120,3 +123,24 @@ def test_two_ranks_train_on_each_sample_once_and_one_goes_on_for_them(shards, tm
 def test_two_ranks_train_through_a_whole_epoch(shards, tmp_path):
     run(shards, tmp_path / "two", ranks=2, steps=13, saves=False)
     assert sorted(samples_of(lines_of(tmp_path / "two"))) == list(range(ROWS))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_together_fetch_each_shard_of_a_server_once_an_epoch(shards, hub, tmp_path, ranks):
+    names = [path.name for path in sorted(shards.iterdir())]
+    for name in names:
+        hub.publish(name, (shards / name).read_bytes())
+    hub.publish("list.txt", "\n".join(names).encode())
+    steps = -(-ROWS // (8 * ranks))
+    run(f"{hub.url}/files/list.txt", tmp_path, ranks=ranks, steps=steps, saves=False)
+    lines = lines_of(tmp_path)
+    assert sorted({rank for _, rank in lines}) == list(range(ranks))
+    assert sorted(samples_of(lines)) == list(range(ROWS))
+    gets = (path.rpartition("/")[2] for method, path in hub.endpoint_log if method == "GET")
+    asked = Counter(gets)
+    fetched = [asked[name] - ranks for name in names]  # each rank asks for each footer once
+    of_next = Order(seed=3, epoch=1).files(len(names)).tolist()
+    ahead = sum(fetched) - len(names)
+    assert 0 <= ahead <= 2  # what was wanted ahead when it ended
+    assert [number for number, times in enumerate(fetched) if times > 1] == sorted(of_next[:ahead])
