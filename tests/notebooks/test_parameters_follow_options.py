@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench.groove.options import SampleOptions, TrainOptions
-from workbench.options import parameters_of
+from workbench.groove.options import LearnOptions, SampleOptions, TokenizeOptions, TrainOptions
+from workbench.learning.options import FeedOptions
+from workbench.options import Parameter, parameters_of
 from workbench.runs.batch import plan
 from workbench.runs.notebooks import read_notebook
 from workbench.runs.parameters import read_schema
@@ -14,25 +15,56 @@ from workbench.speech.options import GatherOptions
 
 TOP = root(Path(__file__).parent)
 OPTIONS = {
-    "groove_train": TrainOptions,
-    "groove_sample": SampleOptions,
-    "speech_gather": GatherOptions,
+    "groove_train": (TrainOptions,),
+    "groove_sample": (SampleOptions,),
+    "shard_feed": (TokenizeOptions, FeedOptions, LearnOptions),
+    "speech_gather": (GatherOptions,),
 }
 # What a notebook starts from where it means to show more than the bare command does.
 OWN_DEFAULTS = {
     "groove_train": {"validate_every"},
     "speech_gather": {"upload_batch_size"},
+    "shard_feed": {
+        "averaging",
+        "batch_rows",
+        "dropout",
+        "layers",
+        "learning_rate",
+        "patience",
+        "save_every",
+        "shard_rows",
+        "steps",
+        "streaming_buffer_size",
+        "streaming_connections",
+        "threads",
+        "validate_every",
+        "warm_up",
+        "width",
+    },
     "groove_sample": {"bars", "bpm", "style", "section", "top_p", "seed"},
 }
 # Paths are text in a parameters cell; empty text is none.
 PATHS = {"labels", "validation", "prime"}
 
 
+def parameters_that_set(name: str) -> dict[str, Parameter]:
+    """Return the options that a notebook sets, those of a name that only one class has."""
+    found = [parameters_of(each) for each in OPTIONS[name]]
+    names = [parameter for options in found for parameter in options]
+    shared = {parameter for parameter in names if names.count(parameter) > 1}
+    return {
+        parameter: told
+        for options in found
+        for parameter, told in options.items()
+        if parameter not in shared
+    }
+
+
 @pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_a_parameter_that_sets_an_option_says_the_same_as_the_option(name: str) -> None:
     path = TOP / "notebooks" / f"{name}.ipynb"
     schema = read_schema(read_notebook(path), path)
-    options = parameters_of(OPTIONS[name])
+    options = parameters_that_set(name)
     shared = set(schema) & set(options) - PATHS
     assert len(shared) >= 6
     for parameter in shared:
@@ -47,7 +79,7 @@ def test_a_parameter_that_sets_an_option_says_the_same_as_the_option(name: str) 
 def test_defaults_that_a_notebook_has_of_its_own_are_values_of_the_option(name: str) -> None:
     path = TOP / "notebooks" / f"{name}.ipynb"
     schema = read_schema(read_notebook(path), path)
-    options = parameters_of(OPTIONS[name])
+    options = parameters_that_set(name)
     for parameter in OWN_DEFAULTS[name]:
         assert schema[parameter].default != options[parameter].default
         assert options[parameter].problem(schema[parameter].default) is None

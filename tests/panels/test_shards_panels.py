@@ -1,8 +1,7 @@
-"""The shard gauge, the learning curves, and a training that is killed."""
+"""The shard gauge and the learning curves."""
 
 import re
 import time
-from functools import partial
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -11,11 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
-from work_in_steps import work
 
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
 from workbench.demo.serving import at_server, served
-from workbench.errors import GrooveError
 from workbench.groove.files import midi_files
 from workbench.groove.learn import Learned, Look, learn
 from workbench.groove.options import LearnOptions, TokenizeOptions
@@ -249,24 +246,6 @@ def test_a_table_of_many_shards_is_short():
 def test_a_table_of_bits_tells_what_a_model_saves_beside_the_first():
     rows = panel.bits_table({"counts": 24.0, "neural": 22.25, "worse": 24.5}).rows
     assert rows == [("counts", 24.0, 0.0), ("neural", 22.25, 1.75), ("worse", 24.5, -0.5)]
-
-
-# --- killed
-
-
-def test_a_process_that_is_killed_cleans_up_nothing(tmp_path):
-    shown = []
-    assert panel.killed(partial(work, tmp_path, 10**9), step=3, show=shown.append) == 3
-    assert [progress.done for progress in shown] == [1, 2, 3]
-    assert (tmp_path / "step 3").exists()
-    assert not (tmp_path / "cleaned up").exists()
-    assert not (tmp_path / "ended").exists()
-
-
-def test_work_that_ends_before_it_is_killed_is_an_error(tmp_path):
-    with pytest.raises(GrooveError, match=r"ended by itself after step 2 of 5 \(exit code 0\)"):
-        panel.killed(partial(work, tmp_path, 2), step=5)
-    assert (tmp_path / "cleaned up").exists()
 
 
 # --- a training

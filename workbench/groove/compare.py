@@ -78,19 +78,22 @@ class Difference:
     high: float
 
 
-def file_bits(model: Model, corpus: Path, labels: Path | None = None) -> FileBits:
+def file_bits(
+    model: Model, corpus: Path, labels: Path | None = None, *, styles: Path | None = None
+) -> FileBits:
     """Return what each performance in 4/4 costs a model, with the piece's own steps so far.
 
     Args:
         model: The model.
         corpus: Folder of MIDI files, or a text file that lists them.
         labels: A table of labels; the model is then conditioned on those it knows.
+        styles: A table that only names the styles of the files; that of the labels when None.
 
     Raises:
         StreamingError: There are no files.
         GrooveError: The labels table cannot be read, or no file is in 4/4.
     """
-    table = read_labels(labels)
+    table, naming = read_labels(labels), read_labels(styles or labels)
     names: list[str] = []
     bits: list[Floats] = []
     bars: list[Ints] = []
@@ -103,7 +106,7 @@ def file_bits(model: Model, corpus: Path, labels: Path | None = None) -> FileBit
         raise GrooveError(f"{corpus}: no file in 4/4 could be scored")
     return FileBits(
         names=tuple(names),
-        styles=tuple(table.style(name) or "unknown" for name in names),
+        styles=tuple(naming.style(name) or "unknown" for name in names),
         bits=np.stack(bits),
         bars=np.stack(bars),
     )

@@ -275,8 +275,7 @@ class TokenizeOptions:
         max_bytes: Files larger than this are skipped, bytes [14..].
         fills: What is done with performances whose section, or file name, says fill.
         labels: CSV table with a column `file` and any of `style`, `drummer`, `section`.
-        held_out: Share of the pieces that is not trained on, to stop and to weigh models by
-            [0..0.5].
+        held_out: Share of the pieces kept back, to stop and to weigh models by [0..0.5].
         shard_rows: Rows of a shard at most [64..].
         jobs: Worker processes; 1 reads in this process [1..].
     """
@@ -322,7 +321,7 @@ class LearnOptions:
         augment: Share of the windows whose toms or cymbals change places [0..1].
         label_dropout: Share of the windows that lose their labels, so that the network also
             knows grooves without any [0..1].
-        averaging: Memory of the running average of the weights, which is what is kept [0..0.99999].
+        averaging: Memory of the running average of weights, which is kept [0..0.99999].
         validate_every: Steps between two looks at what is held out [1..].
         patience: Looks without a better one before it stops; 0 is never [0..].
         save_every: Steps between two checkpoints [1..].

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from workbench.groove.compare import SPANS, FileBits
 from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, CLASSES, NO_CLASS
+from workbench.groove.likeness import Likeness
 from workbench.groove.sample import Sample
 from workbench.groove.statistics import GrooveStatistics, LikelyBar
 
@@ -97,6 +98,27 @@ def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Picture:
         _quiet(axes)
     shares = _digest(corpus.class_share, samples.class_share)
     return Picture(figure, "corpus and samples", shares)
+
+
+def class_shares(pieces: Mapping[str, Likeness]) -> Picture:
+    """Draw the share of each drum class in the hits, a bar for people and one a model.
+
+    Args:
+        pieces: By the name that the legend has.
+    """
+    figure = _figure(width=10.5, height=3.2)
+    axes = figure.add_subplot()
+    place, width = np.arange(CLASS_COUNT), 0.8 / len(pieces)
+    for number, (name, numbers) in enumerate(pieces.items()):
+        at = place + (number - (len(pieces) - 1) / 2) * width
+        color = _MODELS[number % len(_MODELS)]
+        axes.bar(at, numbers.class_share * 100, width, color=color, label=name)
+    axes.set_xticks(place, _NAMES, fontsize=8)
+    axes.set_ylabel("share of hits, %", fontsize=8)
+    axes.legend(frameon=False, fontsize=8)
+    _quiet(axes)
+    digest = _digest(*(numbers.class_share for numbers in pieces.values()))
+    return Picture(figure, f"classes of {len(pieces)} sorts of pieces", digest)
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Picture:

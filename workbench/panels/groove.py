@@ -1,9 +1,12 @@
 """Tables and sound over the groove room: models, scores, samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from IPython.display import Audio
 
+from workbench.groove.compare import FileBits, paired_bootstrap
+from workbench.groove.likeness import Likeness
 from workbench.groove.model import Model
 from workbench.groove.sample import Sample
 from workbench.groove.score import Score
@@ -45,6 +48,38 @@ def model_table(model: Model) -> Table:
             ("rows in all", sum(rows.values())),
         ],
     )
+
+
+def differences_table(bits: Mapping[str, FileBits]) -> Table:
+    """Return how many bits a bar each model saves beside the one before, and how sure that is.
+
+    Args:
+        bits: By model, what the same files cost it.
+    """
+    rows: list[tuple[object, ...]] = []
+    for (before, dear), (name, cheap) in pairwise(bits.items()):
+        found = paired_bootstrap(dear, cheap)
+        sure = f"{found.low:.2f} to {found.high:.2f}"
+        rows.append((f"{name} beside {before}", round(found.bits_per_bar, 2), sure))
+    return Table(("model", "saves, bits a bar", "of 95 in 100 such corpora"), rows)
+
+
+def likeness_table(pieces: Mapping[str, Likeness]) -> Table:
+    """Return drawn pieces beside played ones, a row each."""
+    head = ("pieces", "bars", "hits a bar", "chords, %", "repeated, %", "nearly, %", "learned, %")
+    rows = [
+        (
+            name,
+            found.bars,
+            round(found.hits_per_bar, 1),
+            *(
+                round(100 * share, 1)
+                for share in (found.polyphony, found.repeated, found.varied, found.near_copies)
+            ),
+        )
+        for name, found in pieces.items()
+    ]
+    return Table(head, rows)
 
 
 def reasons_table(model: Model, *, examples: int = 1) -> Table:

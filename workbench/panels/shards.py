@@ -11,10 +11,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,12 +27,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from workbench.caching.fingerprint import fingerprint
-from workbench.errors import GrooveError
 from workbench.groove.learn import Learned
 from workbench.groove.pictures import Picture
 from workbench.learning.stream import StreamLoader
 from workbench.panels.table import Table
-from workbench.progress import Progress, Show, silent
+from workbench.progress import Progress
 from workbench.streaming.source import Source
 from workbench.streaming.transfer import Transfer, is_local
 from workbench.streaming.window import ShardState, WindowStatus
@@ -246,18 +244,6 @@ class ShardGauge(Callback):
         self.widget.value = f"<div>{cells}</div><div>{_legend()}</div><div>{line}</div>"
 
 
-class StopsAt(Callback):
-    """Ends a training in good order after a step; give it to the training as a callback."""
-
-    def __init__(self, step: int):
-        """Take the step; 0 never ends it."""
-        self._step = step
-
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        """Look at the step."""
-        trainer.should_stop = trainer.should_stop or 0 < self._step <= trainer.global_step
-
-
 class LearningCurves:
     """Draws loss and bits a bar while a model learns; give its `show` to the training.
 
@@ -319,45 +305,6 @@ def bits_table(bits: Mapping[str, float]) -> Table:
         for name, value in bits.items()
     ]
     return Table(("model", "bits a bar", "saves"), rows)
-
-
-def killed(work: Callable[..., Any], *, step: int, show: Show = silent) -> int:
-    """Run work in a process of its own and kill that process, so that it can clean up nothing.
-
-    Args:
-        work: Called with a `show` of its own; must stand at the top of a module, or be a partial
-            of one that does.
-        step: At which it is killed (SIGKILL).
-        show: Told what the work tells until then.
-
-    Returns:
-        The step that it told last.
-
-    Raises:
-        GrooveError: It ended by itself.
-    """
-    context = get_context("spawn")
-    mine, its = context.Pipe(duplex=False)
-    process = context.Process(target=work, kwargs={"show": its.send}, daemon=True)
-    process.start()
-    its.close()
-    told = 0
-    try:
-        while told < step:
-            progress = mine.recv()
-            told = progress.done
-            show(progress)
-    except EOFError as error:
-        process.join()
-        raise GrooveError(
-            f"the training ended by itself after step {told} of {step} (exit code "
-            f"{process.exitcode}); kill it at an earlier step, or see what it wrote"
-        ) from error
-    finally:
-        process.kill()
-        process.join()
-        mine.close()
-    return told
 
 
 def learning_picture(learned: Learned) -> Picture:
