@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import Table, parquet
 
-from workbench.demo.serving import Pace, at_server, range_of, served
+from workbench.demo.serving import Pace, range_of, served
 from workbench.errors import SourceError
 from workbench.streaming.listing import folder_source, open_source
 from workbench.streaming.retry import RetryOptions
@@ -165,7 +165,7 @@ def test_a_part_is_gone_on_with_where_it_was_cut_off(url, folder, tmp_path):
 
 def test_a_source_at_a_server_is_the_same_source(url, folder, tmp_path):
     local = folder_source(folder)
-    remote = at_server(local, url)
+    remote = local.at(url)
     assert remote.fingerprint == local.fingerprint
     with Transfer(tmp_path, ONCE) as transfer:
         for here, there in zip(local.files, remote.files, strict=True):

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tiny_networks import TINY, tokens_of
 
 from workbench.cli import run
+from workbench.demo.serving import served
 from workbench.errors import CachingError, GrooveError
 from workbench.groove.blend import (
     SPANS,
@@ -380,6 +381,26 @@ def test_the_command_line_leads_from_files_to_a_model(corpus, plain, tmp_path, c
     assert run(["groove", "blend", output, shards, "-o", str(tmp_path / "both")]) == 1
     assert "has no mixture" in capsys.readouterr().err
     assert names_in(tmp_path) == ["model", "shards"]
+
+
+def test_a_model_learned_from_a_servers_shards_is_that_of_the_folder(
+    corpus, plain, tmp_path, capsys
+) -> None:
+    tokens = tokens_of(corpus, tmp_path / "shards", shard_rows=64)
+    lines = ["groove", "learn", str(tokens.folder), "--counted", str(plain.folder), "--json"]
+    lines += ["--steps", "4", "--width", "8", "--layers", "1", "--heads", "2", "--threads", "1"]
+    lines += ["--batch-rows", "16", "--validate-every", "2", "--no-progress"]
+    assert run([*lines, "-o", str(tmp_path / "here")]) == 0
+    shutil.copytree(tokens.folder, tmp_path / "far")
+    with served(tmp_path / "far") as url:
+        for path in tokens.folder.glob("train*.parquet"):
+            path.unlink()
+        flags = ["--shards-at", url, "--streaming-buffer-size", "1", "--streaming-min-free-mb", "0"]
+        assert run([*lines, *flags, "-o", str(tmp_path / "there")]) == 0
+        assert run([*lines, *flags, "--streaming-total-shards", "99", "-o", "no"]) == 2
+    assert "has 2 shards" in capsys.readouterr().err
+    for path in (tmp_path / "here").iterdir():
+        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
 
 
 def test_only_what_learns_or_predicts_imports_torch() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
-from workbench.demo.serving import at_server, served
+from workbench.demo.serving import served
 from workbench.groove.files import midi_files
 from workbench.groove.learn import Learned, Look, learn
 from workbench.groove.options import LearnOptions, TokenizeOptions
@@ -263,7 +263,7 @@ def test_a_gauge_follows_a_training_from_the_first_shard_to_the_last(tmp_path):
     )  # fmt: skip
     window = WindowOptions(ahead=2, min_free_bytes=0, warn_free_bytes=0)
     with served(tokens.folder) as url:
-        train = at_server(tokens.source("train"), url)
+        train = tokens.source("train").at(url)
         gauge = panel.ShardGauge(train, tmp_path / "run" / "train")
 
         def slowly(progress):

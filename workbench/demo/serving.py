@@ -13,14 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from workbench.errors import SourceError
-from workbench.streaming.source import Source
 
 LIST = "shards.txt"
 _PIECE_SECONDS = 0.02  # what is sent at once comes so often at most
@@ -55,19 +53,6 @@ def served(folder: Path, *, rate: float = 0, rate_each: float = 0) -> Iterator[s
         server.shutdown()
         server.server_close()
         thread.join(_END_SECONDS)
-
-
-def at_server(source: Source, url: str) -> Source:
-    """Return a list of files as they are where a server has them.
-
-    Names, sizes, digests and rows stay, and so does the fingerprint.
-
-    Args:
-        source: The list.
-        url: Address of the folder that the names are relative to.
-    """
-    files = (replace(file, url=f"{url}/{quote(file.name)}") for file in source.files)
-    return replace(source, name=url, files=tuple(files))
 
 
 class Pace:

@@ -23,6 +23,7 @@ from workbench.groove.sample import sample as drawn_sample
 from workbench.groove.score import score_files
 from workbench.groove.streams import PIECES
 from workbench.groove.train import train as trained_model
+from workbench.learning.options import FeedOptions
 from workbench.progress import silent, terminal
 from workbench.reply import Reply
 from workbench.streaming.filelist import listed, walked
@@ -165,7 +166,9 @@ def learn(
     *,
     counted: Path,
     output: Output,
+    shards_at: str = "",
     options: Annotated[LearnOptions | None, Flat] = None,
+    feed: Annotated[FeedOptions | None, Flat] = None,
 ) -> Reply | None:
     """Learn a network that predicts steps from shards, and put it beside a counted model.
 
@@ -175,14 +178,25 @@ def learn(
         shards: The folder that `tokenize` wrote.
         counted: The model that `train` or `merge` wrote; it tells all but the steps.
         output: The model of both, a folder; it appears whole at the end.
+        shards_at: Address of a server's copy of that folder; the shards to train on then come
+            from there, just ahead of the training, and need not lie in the folder.
         options: How it learns.
+        feed: How much of the server's shards is here at a time.
     """
     from workbench.groove.learn import learn_model  # noqa: PLC0415  torch is slow to import
     from workbench.groove.tokenize import open_tokens  # noqa: PLC0415
 
     options = options or LearnOptions()
     show = terminal() if options.progress else silent
-    learned = learn_model(open_tokens(shards), open_model(counted), output, options, show)
+    tokens = open_tokens(shards)
+    chosen, train = feed or FeedOptions(), None
+    if shards_at:
+        train = tokens.source("train").at(shards_at)
+        train = train.first(chosen.shards_of(train))
+    window = chosen.window(len((train or tokens.source("train")).files))
+    learned = learn_model(
+        tokens, open_model(counted), output, options, show, train=train, window=window
+    )
     if not learned.is_first:  # one of several processes tells
         return None
     values = {

@@ -557,7 +557,14 @@ def learn(
 
 
 def learn_model(
-    tokens: Tokens, counted: Model, output: Path, options: LearnOptions, show: Show = silent
+    tokens: Tokens,
+    counted: Model,
+    output: Path,
+    options: LearnOptions,
+    show: Show = silent,
+    *,
+    train: Source | None = None,
+    window: WindowOptions | None = None,
 ) -> Learned:
     """Learn from shards, and write the network beside a counted model.
 
@@ -568,16 +575,18 @@ def learn_model(
         options: How it learns; the checkpoint goes when the model is there, unless its place
             was named.
         show: Told about the progress.
+        train: Where the shards to train on are; the tokens' own folder when None.
+        window: How much of a source is here at a time.
 
     Raises:
         GrooveError: The counted model is on another grid, or the checkpoint is of something else.
         CachingError: Something cannot be written, or something else is at its place.
-        SourceError: A shard cannot be read.
+        SourceError: A shard cannot be fetched or read.
     """
     refuse_unlike(counted, tokens.resolution)
     refuse_other(output, DESCRIPTION)
     folder = options.checkpoint_folder(output)
-    learned = learn(tokens, folder, options, show)
+    learned = learn(tokens, folder, options, show, train=train, window=window)
     if not learned.is_first:
         return learned
     best = min(learned.history, key=lambda look: look.bits_per_bar, default=None)

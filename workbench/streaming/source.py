@@ -8,6 +8,7 @@ together with the fingerprint of its list. Units: sizes in bytes.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+from urllib.parse import quote
 
 from workbench.caching.fingerprint import fingerprint
 
@@ -73,6 +74,16 @@ class Source:
     def first(self, count: int) -> "Source":
         """Return the list that ends after some of its files."""
         return replace(self, files=self.files[:count])
+
+    def at(self, url: str) -> "Source":
+        """Return the list as a server has it, with the same names, digests, rows and fingerprint.
+
+        Args:
+            url: Address of the folder that the names are relative to.
+        """
+        place = url.rstrip("/")
+        files = (replace(file, url=f"{place}/{quote(file.name)}") for file in self.files)
+        return replace(self, name=url, files=tuple(files))
 
     @property
     def size(self) -> int | None:
