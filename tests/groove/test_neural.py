@@ -1,6 +1,7 @@
 """The neural model: the same step by step and at once, kept as it was, scored and sampled from."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -384,8 +385,9 @@ def test_the_command_line_leads_from_files_to_a_model(corpus, plain, tmp_path, c
 
 
 def test_a_model_learned_from_a_servers_shards_is_that_of_the_folder(
-    corpus, plain, tmp_path, capsys
+    corpus, plain, tmp_path, capsys, caplog
 ) -> None:
+    caplog.set_level("INFO", "workbench.groove.learn")
     tokens = tokens_of(corpus, tmp_path / "shards", shard_rows=64)
     lines = ["groove", "learn", str(tokens.folder), "--counted", str(plain.folder), "--json"]
     lines += ["--steps", "4", "--width", "8", "--layers", "1", "--heads", "2", "--threads", "1"]
@@ -396,7 +398,11 @@ def test_a_model_learned_from_a_servers_shards_is_that_of_the_folder(
         for path in tokens.folder.glob("train*.parquet"):
             path.unlink()
         flags = ["--shards-at", url, "--streaming-buffer-size", "1", "--streaming-min-free-mb", "0"]
-        assert run([*lines, *flags, "-o", str(tmp_path / "there")]) == 0
+        caplog.clear()
+        assert run([*lines, *flags, "--log-every", "2", "-o", str(tmp_path / "there")]) == 0
+        told = [r.getMessage() for r in caplog.records if "batches" in r.getMessage()]
+        assert len(told) == 2
+        assert re.search(r"steps/s \d+, wait [\d.e-]+, fetched \d, buffer \d, shard \d", told[0])
         assert run([*lines, *flags, "--streaming-total-shards", "99", "-o", "no"]) == 2
     assert "has 2 shards" in capsys.readouterr().err
     for path in (tmp_path / "here").iterdir():

@@ -470,6 +470,10 @@ class _Tells(Callback):
         numbers = {"loss": round(loss, 4), "steps/s": round(self._steps / max(seconds, 1e-9))}
         if self._windows.feed is not None:
             numbers["wait"] = round(self._windows.feed.wait_share, 4)
+            status = self._windows.feed.stream.status
+            if status is not None and status.fetched:
+                numbers |= {"fetched": status.fetched, "buffer": status.buffer}
+                numbers["shard"] = -1 if status.current is None else status.current
         if self._looks.history:
             numbers["bits_per_bar"] = round(self._looks.history[-1].bits_per_bar, 3)
         return Progress(
