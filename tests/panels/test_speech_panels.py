@@ -15,7 +15,6 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from IPython.display import Image
 
 from workbench.demo.speech import SpeechCorpusOptions, make_speech_corpus
 from workbench.errors import SpeechError
@@ -287,7 +286,7 @@ numbers = st.lists(st.floats(-120, 3600), max_size=30)
 @settings(max_examples=12)
 @given(st.tuples(numbers, numbers, numbers, numbers))
 def test_every_clip_stands_in_a_bar_of_its_histogram(columns):
-    figure = pictures.before_and_after(comparison_of(*columns), bins=7)
+    figure = pictures.before_and_after(comparison_of(*columns), bins=7).figure
     told = dict(zip((0, 2, 1, 3), columns, strict=True))  # axes go row by row
     for place, axes in enumerate(figure.axes):
         assert sum(bar.get_height() for bar in axes.patches) == len(told[place])
@@ -298,7 +297,7 @@ def test_every_clip_stands_in_a_bar_of_its_histogram(columns):
 def test_a_wave_reaches_as_far_as_its_samples(count, seed):
     samples = np.random.default_rng(seed).uniform(-1, 1, count).astype(np.float32)
     clip = clip_of(samples)
-    figure = pictures.waveforms([(clip, clip)])
+    figure = pictures.waveforms([(clip, clip)]).figure
     for axes in figure.axes:
         shape = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
         drawn = shape[:, 1]
@@ -308,12 +307,15 @@ def test_a_wave_reaches_as_far_as_its_samples(count, seed):
         assert low < min(samples) and max(samples) < high
 
 
-def test_figures_become_images(gathered):
+def test_pictures_are_images_and_equal_numbers_have_equal_words(gathered):
     found = compared(gathered.place, gathered.said[0], gathered.work, OPTIONS, count=5)
-    for figure in (pictures.before_and_after(found), pictures.waveforms(found.examples)):
-        image = panel.picture(figure)
-        assert isinstance(image, Image)
-        assert image.data.startswith(b"\x89PNG")
+    for draw, what in (
+        (pictures.before_and_after, found),
+        (pictures.waveforms, found.examples),
+    ):
+        assert draw(what)._repr_png_().startswith(b"\x89PNG")
+        assert repr(draw(what)) == repr(draw(what))
+    assert repr(pictures.waveforms(found.examples[:1])) != repr(pictures.waveforms(found.examples))
 
 
 def test_quartiles_of_no_clips_are_dashes():

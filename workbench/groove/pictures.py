@@ -1,67 +1,47 @@
 """Pictures of grooves: drum grids, histograms and curves, drawn by matplotlib."""
 
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from workbench.figures import (
+    BLUE,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    PAPER,
+    Picture,
+    digest_of,
+    new_figure,
+    quiet,
+)
 from workbench.groove.compare import SPANS, FileBits
 from workbench.groove.drums import CLASS_COUNT, CLASS_OF_PITCH, CLASSES, NO_CLASS
 from workbench.groove.likeness import Likeness
 from workbench.groove.sample import Sample
 from workbench.groove.statistics import GrooveStatistics, LikelyBar
 
-_INK, _GRID, _PAPER = "#22313f", "#d5dbe1", "#ffffff"
-_CORPUS, _SAMPLES = "#7f8c9a", "#d9622b"
-_MODELS = (_CORPUS, "#3b7dbf", _SAMPLES, _INK)
-_HITS = LinearSegmentedColormap.from_list("hits", [_PAPER, "#f3b08c", _SAMPLES, "#7a2b0a"])
+_CORPUS, _SAMPLES = GREY, ORANGE
+_MODELS = (_CORPUS, BLUE, _SAMPLES, INK)
+_TINY = 8  # points
+_HITS = LinearSegmentedColormap.from_list("hits", [PAPER, "#f3b08c", _SAMPLES, "#7a2b0a"])
 _NAMES = [name.replace("_", " ") for name in CLASSES]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A figure that a notebook shows, and words that stand for it where pictures are not compared.
-
-    Attributes:
-        figure: The figure.
-        caption: What it shows.
-        digest: Of the numbers behind it, to six digits.
-    """
-
-    figure: Figure
-    caption: str
-    digest: str
-
-    def save(self, path: Path) -> None:
-        """Write it as a PNG file."""
-        path.write_bytes(self._repr_png_())
-
-    def __repr__(self) -> str:
-        return f"{self.caption} (numbers {self.digest})"
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png")
-        return buffer.getvalue()
 
 
 def drum_grid(sample: Sample, *, bars: int = 2) -> Picture:
     """Draw the first bars of a sample: a row a class, a column a step, darker is louder."""
     shown = min(bars, sample.bars)
-    figure = _figure(width=2.2 + 3.6 * shown, height=2.9)
+    figure = new_figure(width=2.2 + 3.6 * shown, height=2.9)
     axes = figure.add_subplot()
     grid = velocities_on_grid(sample, shown)
     _draw_grid(axes, grid, sample.bar_steps, sample.resolution)
     caption = f"{shown} of {sample.bars} bars, {sample.bpm:g} bpm"
     axes.set_title(caption, loc="left", fontsize=10)
-    return Picture(figure, caption, _digest(grid))
+    return Picture(figure, caption, digest_of(grid))
 
 
 def likely_bars(bars: Mapping[str, LikelyBar], *, columns: int = 3) -> Picture:
@@ -72,7 +52,7 @@ def likely_bars(bars: Mapping[str, LikelyBar], *, columns: int = 3) -> Picture:
         columns: Grids side by side.
     """
     rows = -(-len(bars) // columns)
-    figure = _figure(width=3.9 * columns, height=0.4 + 1.7 * rows)
+    figure = new_figure(width=3.9 * columns, height=0.4 + 1.7 * rows)
     for number, (style, bar) in enumerate(bars.items(), 1):
         axes = figure.add_subplot(rows, columns, number)
         _draw_grid(axes, bar.share * 127, bar.share.shape[1], bar.beat_steps)
@@ -80,23 +60,23 @@ def likely_bars(bars: Mapping[str, LikelyBar], *, columns: int = 3) -> Picture:
         if (number - 1) % columns:
             axes.set_yticklabels([])
     shares = [bar.share for bar in bars.values()]
-    return Picture(figure, f"likely bars of {len(bars)} styles", _digest(*shares))
+    return Picture(figure, f"likely bars of {len(bars)} styles", digest_of(*shares))
 
 
 def comparison(corpus: GrooveStatistics, samples: GrooveStatistics) -> Picture:
     """Draw samples beside their corpus: the share of each class, and five numbers."""
-    figure = _figure(width=10.5, height=3.2)
+    figure = new_figure(width=10.5, height=3.2)
     classes, numbers = figure.subplots(1, 2, width_ratios=(3, 2))
     place = np.arange(CLASS_COUNT)
     classes.bar(place - 0.2, corpus.class_share * 100, 0.4, color=_CORPUS, label="corpus")
     classes.bar(place + 0.2, samples.class_share * 100, 0.4, color=_SAMPLES, label="samples")
-    classes.set_xticks(place, _NAMES, rotation=35, ha="right", fontsize=8)
-    classes.set_ylabel("share of notes, %", fontsize=8)
-    classes.legend(frameon=False, fontsize=8)
+    classes.set_xticks(place, _NAMES, rotation=35, ha="right", fontsize=_TINY)
+    classes.set_ylabel("share of notes, %", fontsize=_TINY)
+    classes.legend(frameon=False, fontsize=_TINY)
     _draw_numbers(numbers, corpus, samples)
     for axes in (classes, numbers):
-        _quiet(axes)
-    shares = _digest(corpus.class_share, samples.class_share)
+        quiet(axes, _TINY)
+    shares = digest_of(corpus.class_share, samples.class_share)
     return Picture(figure, "corpus and samples", shares)
 
 
@@ -106,32 +86,32 @@ def class_shares(pieces: Mapping[str, Likeness]) -> Picture:
     Args:
         pieces: By the name that the legend has.
     """
-    figure = _figure(width=10.5, height=3.2)
+    figure = new_figure(width=10.5, height=3.2)
     axes = figure.add_subplot()
     place, width = np.arange(CLASS_COUNT), 0.8 / len(pieces)
     for number, (name, numbers) in enumerate(pieces.items()):
         at = place + (number - (len(pieces) - 1) / 2) * width
         color = _MODELS[number % len(_MODELS)]
         axes.bar(at, numbers.class_share * 100, width, color=color, label=name)
-    axes.set_xticks(place, _NAMES, fontsize=8)
-    axes.set_ylabel("share of hits, %", fontsize=8)
-    axes.legend(frameon=False, fontsize=8)
-    _quiet(axes)
-    digest = _digest(*(numbers.class_share for numbers in pieces.values()))
+    axes.set_xticks(place, _NAMES, fontsize=_TINY)
+    axes.set_ylabel("share of hits, %", fontsize=_TINY)
+    axes.legend(frameon=False, fontsize=_TINY)
+    quiet(axes, _TINY)
+    digest = digest_of(*(numbers.class_share for numbers in pieces.values()))
     return Picture(figure, f"classes of {len(pieces)} sorts of pieces", digest)
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Picture:
     """Draw bits a bar on the validation files against files counted."""
-    figure = _figure(width=5.5, height=2.8)
+    figure = new_figure(width=5.5, height=2.8)
     axes = figure.add_subplot()
     files = [entry["files"] for entry in history]
     bits = [entry["bits_per_bar"] for entry in history]
     axes.plot(files, bits, color=_SAMPLES, marker="o", markersize=4, linewidth=1.5)
-    axes.set_xlabel("files counted", fontsize=8)
-    axes.set_ylabel("bits a bar, fewer is better", fontsize=8)
-    _quiet(axes)
-    return Picture(figure, f"bits a bar at {len(files)} sizes", _digest(np.array([files, bits])))
+    axes.set_xlabel("files counted", fontsize=_TINY)
+    axes.set_ylabel("bits a bar, fewer is better", fontsize=_TINY)
+    quiet(axes, _TINY)
+    return Picture(figure, f"bits a bar at {len(files)} sizes", digest_of(np.array([files, bits])))
 
 
 def where_bits_go(models: Mapping[str, FileBits]) -> Picture:
@@ -140,7 +120,7 @@ def where_bits_go(models: Mapping[str, FileBits]) -> Picture:
     Args:
         models: By the name that the legend has, what the same files cost.
     """
-    figure = _figure(width=10.5, height=3.6)
+    figure = new_figure(width=10.5, height=3.6)
     spans, styles = figure.subplots(1, 2, width_ratios=(2, 3))
     for number, (name, bits) in enumerate(models.items()):
         look = {"color": _MODELS[number % len(_MODELS)], "marker": "o", "markersize": 4}
@@ -149,16 +129,16 @@ def where_bits_go(models: Mapping[str, FileBits]) -> Picture:
         styles.plot(list(by_style), list(by_style.values()), linestyle="none", **look)
     ends = [*(start - 1 for start in SPANS[1:]), None]
     named = [_span_name(start, end) for start, end in zip(SPANS, ends, strict=True)]
-    spans.set_xticks(range(len(SPANS)), named, fontsize=8)
-    spans.set_xlabel("bars from the start", fontsize=8)
-    spans.set_ylabel("bits a bar, fewer is better", fontsize=8)
-    spans.legend(frameon=False, fontsize=8)
+    spans.set_xticks(range(len(SPANS)), named, fontsize=_TINY)
+    spans.set_xlabel("bars from the start", fontsize=_TINY)
+    spans.set_ylabel("bits a bar, fewer is better", fontsize=_TINY)
+    spans.legend(frameon=False, fontsize=_TINY)
     styles.tick_params(axis="x", rotation=60)
     for axes in (spans, styles):
         axes.set_ylim(bottom=0)
-        _quiet(axes)
+        quiet(axes, _TINY)
     numbers = [np.nan_to_num(bits.by_span()) for bits in models.values()]
-    return Picture(figure, f"where the bits of {len(models)} models go", _digest(*numbers))
+    return Picture(figure, f"where the bits of {len(models)} models go", digest_of(*numbers))
 
 
 def velocities_on_grid(sample: Sample, bars: int) -> NDArray[np.float64]:
@@ -176,23 +156,16 @@ def velocities_on_grid(sample: Sample, bars: int) -> NDArray[np.float64]:
     return grid
 
 
-def _digest(*numbers: NDArray[np.float64]) -> str:
-    whole = hashlib.sha256()
-    for array in numbers:
-        whole.update(np.round(np.asarray(array, np.float64), 6).tobytes())
-    return whole.hexdigest()[:8]
-
-
 def _draw_grid(axes: Axes, grid: NDArray[np.float64], bar_steps: int, beat_steps: int) -> None:
     steps = grid.shape[1]
-    axes.pcolormesh(grid, cmap=_HITS, vmin=0, vmax=127, edgecolors=_GRID, linewidth=0.4)
+    axes.pcolormesh(grid, cmap=_HITS, vmin=0, vmax=127, edgecolors=GRID, linewidth=0.4)
     for step in range(0, steps + 1, beat_steps):
         is_bar = step % bar_steps == 0
-        axes.axvline(step, color=_INK, linewidth=1.1 if is_bar else 0.5)
+        axes.axvline(step, color=INK, linewidth=1.1 if is_bar else 0.5)
     axes.set_yticks(np.arange(CLASS_COUNT) + 0.5, _NAMES, fontsize=7)
     beats = np.arange(0, steps, beat_steps)
     axes.set_xticks(beats + 0.5, [str(beat // beat_steps + 1) for beat in beats % bar_steps])
-    axes.tick_params(length=0, labelsize=7, colors=_INK)
+    axes.tick_params(length=0, labelsize=7, colors=INK)
     for side in axes.spines.values():
         side.set_visible(False)
 
@@ -209,24 +182,14 @@ def _draw_numbers(axes: Axes, corpus: GrooveStatistics, samples: GrooveStatistic
     for row, (_, told, drawn) in enumerate(rows[::-1]):
         ratio = drawn / told if told else 0.0
         axes.barh(row, ratio, 0.5, color=_SAMPLES)
-        axes.text(ratio + 0.03, row, f"{drawn:.3g} ({told:.3g})", va="center", fontsize=8)
-    axes.axvline(1, color=_INK, linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [name for name, *_ in rows[::-1]], fontsize=8)
+        axes.text(ratio + 0.03, row, f"{drawn:.3g} ({told:.3g})", va="center", fontsize=_TINY)
+    axes.axvline(1, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows[::-1]], fontsize=_TINY)
     axes.set_xlim(0, 1.9)
-    axes.set_xlabel("samples as a share of the corpus (its value in brackets)", fontsize=8)
+    axes.set_xlabel("samples as a share of the corpus (its value in brackets)", fontsize=_TINY)
 
 
 def _span_name(first: int, last: int | None) -> str:
     if last is None:
         return f"{first}+"
     return str(first) if first == last else f"{first}-{last}"
-
-
-def _quiet(axes: Axes) -> None:
-    axes.tick_params(labelsize=8, colors=_INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _figure(*, width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=72, layout="constrained", facecolor=_PAPER)

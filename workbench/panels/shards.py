@@ -22,13 +22,12 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from workbench.caching.fingerprint import fingerprint
+from workbench.figures import GRID, INK, LARGE, SMALL, Picture, new_figure, quiet
 from workbench.groove.learn import Learned
-from workbench.groove.pictures import Picture
 from workbench.learning.stream import StreamLoader
 from workbench.panels.table import Table
 from workbench.progress import Progress
@@ -58,8 +57,7 @@ MARKS: Mapping[ShardState, str] = {
 STATES: tuple[ShardState, ...] = get_args(ShardState)
 _DARK = ("in use", "skipped", "broken")  # their marks are white
 
-_INK, _GRID, _WHOLE, _AGAIN = "#22313f", "#d5dbe1", "#9fc9e6", "#a63c06"
-_SMALL, _LARGE = 10, 12  # points
+_WHOLE, _AGAIN = "#9fc9e6", "#a63c06"
 _COLUMNS = 600  # moments of a picture
 _LOOK_SECONDS = 0.01  # between two looks at the folder
 _KEEP_SECONDS = 0.1  # between two moments that are kept, where nothing moved
@@ -173,13 +171,13 @@ class ShardGauge(Callback):
     def picture(self) -> Picture:
         """Draw the shards over time, and below them the disk and the wait for batches."""
         rows = 0.14 * min(len(self._names), 40) + 0.6  # inches
-        figure = _figure(height=rows + 3.0)
+        figure = new_figure(height=rows + 3.0)
         heights = [rows, 1.0, 1.0]
         shards, disk, wait = figure.subplots(3, 1, sharex=True, height_ratios=heights)
         _draw_shards(shards, self.moments)
         _draw_disk(disk, self.moments, self.most_files)
         _draw_wait(wait, self.moments)
-        wait.set_xlabel("seconds of training", color=_INK, fontsize=_SMALL)
+        wait.set_xlabel("seconds of training", color=INK, fontsize=SMALL)
         caption = f"{len(self._names)} shards in {self.moments[-1].seconds:.0f} s"
         seen = sorted(self._have_been)  # when it was, and on how many moments, differs each time
         return Picture(figure, caption, _digest(self._names, seen))
@@ -309,7 +307,7 @@ def bits_table(bits: Mapping[str, float]) -> Table:
 
 def learning_picture(learned: Learned) -> Picture:
     """Draw the loss of each step, and the bits a bar of what was held out."""
-    figure = _figure(height=3.0)
+    figure = new_figure(height=3.0)
     loss, bits = figure.subplots(1, 2)
     steps = np.arange(1, len(learned.losses) + 1)
     loss.plot(steps, learned.losses, color=COLOURS["in use"], linewidth=1.2)
@@ -317,10 +315,10 @@ def learning_picture(learned: Learned) -> Picture:
     if looks:
         bits.plot(*zip(*looks, strict=True), color=_AGAIN, marker="o", markersize=4, linewidth=1.2)
     for axes, title in ((loss, "loss, nats a step"), (bits, "held out, bits a bar")):
-        axes.set_title(title, loc="left", color=_INK, fontsize=_LARGE)
-        axes.set_xlabel("optimiser step", color=_INK, fontsize=_SMALL)
+        axes.set_title(title, loc="left", color=INK, fontsize=LARGE)
+        axes.set_xlabel("optimiser step", color=INK, fontsize=SMALL)
         axes.set_xlim(0, len(steps) + 1)
-        _quiet(axes)
+        quiet(axes)
     caption = f"losses of {len(steps)} steps, {len(looks)} looks"
     return Picture(figure, caption, _digest(learned.losses, looks))
 
@@ -333,7 +331,7 @@ def resumed_picture(whole: Learned, resumed: Learned, *, killed_at: int) -> Pict
         resumed: The other; its losses before it was killed are those of its checkpoint.
         killed_at: The step.
     """
-    figure = _figure(height=4.0)
+    figure = new_figure(height=4.0)
     over, difference = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     _draw_losses(over, whole, resumed)
     common = min(len(whole.losses), len(resumed.losses))
@@ -341,23 +339,23 @@ def resumed_picture(whole: Learned, resumed: Learned, *, killed_at: int) -> Pict
     told = f"{np.count_nonzero(gap)} of {common} steps differ"
     difference.plot(np.arange(1, common + 1), gap, color=_AGAIN, linewidth=1.3)
     for axes in (over, difference):
-        axes.axvline(killed_at, color=_INK, linewidth=1, linestyle="--")
+        axes.axvline(killed_at, color=INK, linewidth=1, linestyle="--")
         axes.axvspan(resumed.resumed_at, killed_at, color=COLOURS["absent"], zorder=0)
-        _quiet(axes)
+        quiet(axes)
     over.annotate(
         "killed",
         (killed_at, 0.93),
         xycoords=("data", "axes fraction"),
         xytext=(5, 0),
         textcoords="offset points",
-        color=_INK,
-        fontsize=_SMALL,
+        color=INK,
+        fontsize=SMALL,
         va="center",
     )
-    over.set_title("loss, nats a step", loc="left", color=_INK, fontsize=_LARGE)
-    difference.set_title("difference", loc="left", color=_INK, fontsize=_LARGE)
-    difference.set_title(told, loc="right", color=_INK, fontsize=_SMALL)
-    difference.set_xlabel("optimiser step", color=_INK, fontsize=_SMALL)
+    over.set_title("loss, nats a step", loc="left", color=INK, fontsize=LARGE)
+    difference.set_title("difference", loc="left", color=INK, fontsize=LARGE)
+    difference.set_title(told, loc="right", color=INK, fontsize=SMALL)
+    difference.set_xlabel("optimiser step", color=INK, fontsize=SMALL)
     difference.set_xlim(0, common + 1)
     return Picture(figure, f"two runs, {told}", _digest(whole.losses, resumed.losses))
 
@@ -391,7 +389,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def _cell(name: str, state: ShardState) -> str:
-    style = _CELL.format(COLOURS[state], "#ffffff" if state in _DARK else _INK)
+    style = _CELL.format(COLOURS[state], "#ffffff" if state in _DARK else INK)
     title = html.escape(f"{name}: {state}")
     return f'<span title="{title}" style="{style}">{MARKS[state]}</span>'
 
@@ -410,13 +408,13 @@ def _curve(title: str, points: Sequence[tuple[float, float]], total: int, colour
     spread = (high - low) or 1.0
     across, down = (width - left - 10) / max(total, 1), (height - top - 12) / spread
     line = " ".join(f"{left + x * across:.1f},{top + (high - y) * down:.1f}" for x, y in points)
-    text = f'font-size="12" fill="{_INK}" font-family="sans-serif"'
+    text = f'font-size="12" fill="{INK}" font-family="sans-serif"'
     return (
         f'<svg width="{width}" height="{height}" role="img" aria-label="{title}">'
         f'<text x="{left}" y="13" {text}>{title}</text>'
         f'<text x="{left - 5}" y="{top + 5}" text-anchor="end" {text}>{high:.3g}</text>'
         f'<text x="{left - 5}" y="{height - 8}" text-anchor="end" {text}>{low:.3g}</text>'
-        f'<path d="M{left} {top}V{height - 8}H{width - 8}" fill="none" stroke="{_GRID}"/>'
+        f'<path d="M{left} {top}V{height - 8}H{width - 8}" fill="none" stroke="{GRID}"/>'
         f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/></svg>'
     )
 
@@ -439,7 +437,7 @@ def _draw_losses(axes: Axes, whole: Learned, resumed: Learned) -> None:
     ):
         (line,) = axes.plot(steps[part], resumed.losses[part], label=name, color=_AGAIN)
         line.set(linewidth=1.3, linestyle=style)
-    axes.legend(frameon=False, fontsize=_SMALL, labelcolor=_INK, loc="upper right")
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper right")
 
 
 def _draw_shards(axes: Axes, moments: Sequence[Moment]) -> None:
@@ -457,20 +455,20 @@ def _draw_shards(axes: Axes, moments: Sequence[Moment]) -> None:
     for row in np.arange(0.5, len(states) - 1) if len(states) <= 40 else ():
         axes.axhline(row, color="#ffffff", linewidth=1.5)
     axes.locator_params(axis="y", integer=True, nbins=6)
-    axes.set_title("shards", loc="left", color=_INK, fontsize=_LARGE)
+    axes.set_title("shards", loc="left", color=INK, fontsize=LARGE)
     present = [state for state in STATES if any(state in m.states for m in moments)]
     axes.legend(
-        handles=[Patch(facecolor=COLOURS[s], edgecolor=_GRID, label=s) for s in present],
+        handles=[Patch(facecolor=COLOURS[s], edgecolor=GRID, label=s) for s in present],
         ncols=len(present),
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
         frameon=False,
-        fontsize=_SMALL,
-        labelcolor=_INK,
+        fontsize=SMALL,
+        labelcolor=INK,
         borderaxespad=0.2,
         handlelength=1.2,
     )
-    _quiet(axes)
+    quiet(axes)
 
 
 def _draw_disk(axes: Axes, moments: Sequence[Moment], most_files: int) -> None:
@@ -479,9 +477,9 @@ def _draw_disk(axes: Axes, moments: Sequence[Moment], most_files: int) -> None:
     axes.fill_between(seconds, sizes, step="post", color=COLOURS["ready"], linewidth=0)
     axes.set_ylim(0, max(1.15 * max(sizes), 1.0))
     axes.locator_params(axis="y", nbins=4)
-    axes.set_title("on the disk, kB", loc="left", color=_INK, fontsize=_LARGE)
-    axes.set_title(f"{most_files} files at most", loc="right", color=_INK, fontsize=_SMALL)
-    _quiet(axes)
+    axes.set_title("on the disk, kB", loc="left", color=INK, fontsize=LARGE)
+    axes.set_title(f"{most_files} files at most", loc="right", color=INK, fontsize=SMALL)
+    quiet(axes)
 
 
 def _draw_wait(axes: Axes, moments: Sequence[Moment]) -> None:
@@ -490,21 +488,11 @@ def _draw_wait(axes: Axes, moments: Sequence[Moment]) -> None:
     axes.plot(seconds, waited, color=_AGAIN, linewidth=1.5, drawstyle="steps-post")
     axes.set_ylim(0, max(1.15 * waited[-1], 0.1))
     axes.locator_params(axis="y", nbins=4)
-    axes.set_title("waited for batches so far, s", loc="left", color=_INK, fontsize=_LARGE)
+    axes.set_title("waited for batches so far, s", loc="left", color=INK, fontsize=LARGE)
     share = f"{moments[-1].wait_share:.1%} of the time"
-    axes.set_title(share, loc="right", color=_INK, fontsize=_SMALL)
-    _quiet(axes)
+    axes.set_title(share, loc="right", color=INK, fontsize=SMALL)
+    quiet(axes)
 
 
 def _digest(*values: object) -> str:
     return fingerprint([str(value) for value in values])[:8]  # as text, which may be nan
-
-
-def _quiet(axes: Axes) -> None:
-    axes.tick_params(labelsize=_SMALL, colors=_INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _figure(*, height: float) -> Figure:
-    return Figure(figsize=(10.5, height), dpi=72, layout="constrained", facecolor="#ffffff")

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from IPython.display import Image
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench.panels.table import Table
@@ -116,13 +114,6 @@ class Players:
         samples = clip.samples[: round(self.seconds * clip.sample_rate)]
         soundfile.write(content, samples, clip.sample_rate, format="FLAC", subtype="PCM_16")
         return "data:audio/flac;base64," + base64.b64encode(content.getvalue()).decode()
-
-
-def picture(figure: Figure) -> Image:
-    """Return a figure as an image."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return Image(content.getvalue())
 
 
 def interrupted(show: Show, *, rows: int) -> Show:

@@ -4,24 +4,33 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from workbench.figures import (
+    GREY,
+    GRID,
+    INK,
+    LARGE,
+    ORANGE,
+    SMALL,
+    Picture,
+    digest_of,
+    new_figure,
+    quiet,
+)
 from workbench.speech.published import Clip, Comparison
 
-_INK, _GRID = "#22313f", "#d5dbe1"
-_BEFORE, _AFTER = "#7f8c9a", "#d9622b"
-_SMALL, _LARGE = 10, 12  # points
+_BEFORE, _AFTER = GREY, ORANGE
 
 
-def before_and_after(comparison: Comparison, *, bins: int = 32) -> Figure:
-    """Return histograms of lengths and levels: recordings above, the clips made of them below.
+def before_and_after(comparison: Comparison, *, bins: int = 32) -> Picture:
+    """Draw histograms of lengths and levels: recordings above, the clips made of them below.
 
     Args:
         comparison: What is drawn.
         bins: Bars of a histogram.
     """
-    figure = _figure(width=10.5, height=4.6)
+    figure = new_figure(height=4.6)
     grid = figure.subplots(2, 2, sharex="col")
     columns = (
         ("length, s", comparison.seconds_before, comparison.seconds_after),
@@ -31,32 +40,34 @@ def before_and_after(comparison: Comparison, *, bins: int = 32) -> Figure:
         edges = _edges(np.concatenate([before, after]), bins)
         _histogram(grid[0, column], before, edges, _BEFORE)
         _histogram(grid[1, column], after, edges, _AFTER)
-        grid[1, column].set_xlabel(unit, color=_INK, fontsize=_SMALL)
-    grid[0, 0].set_ylabel("recordings", color=_INK, fontsize=_SMALL)
-    grid[1, 0].set_ylabel("clips", color=_INK, fontsize=_SMALL)
-    grid[0, 0].set_title("before", loc="left", color=_BEFORE, fontsize=_LARGE)
-    grid[1, 0].set_title("after", loc="left", color=_AFTER, fontsize=_LARGE)
-    return figure
+        grid[1, column].set_xlabel(unit, color=INK, fontsize=SMALL)
+    grid[0, 0].set_ylabel("recordings", color=INK, fontsize=SMALL)
+    grid[1, 0].set_ylabel("clips", color=INK, fontsize=SMALL)
+    grid[0, 0].set_title("before", loc="left", color=_BEFORE, fontsize=LARGE)
+    grid[1, 0].set_title("after", loc="left", color=_AFTER, fontsize=LARGE)
+    numbers = [values for _, *both in columns for values in both]
+    return Picture(figure, "lengths and levels before and after", digest_of(*numbers))
 
 
-def waveforms(examples: Sequence[tuple[Clip, Clip]]) -> Figure:
-    """Return recordings above and the clips made of them below, in one scale of time and level.
+def waveforms(examples: Sequence[tuple[Clip, Clip]]) -> Picture:
+    """Draw recordings above and the clips made of them below, in one scale of time and level.
 
     Args:
         examples: Each recording with its clip; at least one.
     """
-    figure = _figure(width=10.5, height=3.4)
+    figure = new_figure(height=3.4)
     grid = figure.subplots(2, len(examples), sharex=True, sharey=True, squeeze=False)
     for column, (before, after) in enumerate(examples):
         _wave(grid[0, column], before, _BEFORE)
         _wave(grid[1, column], after, _AFTER)
-        grid[0, column].set_title(after.id, loc="left", color=_INK, fontsize=_LARGE)
-        grid[1, column].set_xlabel("s", color=_INK, fontsize=_SMALL)
+        grid[0, column].set_title(after.id, loc="left", color=INK, fontsize=LARGE)
+        grid[1, column].set_xlabel("s", color=INK, fontsize=SMALL)
     loudest = max(float(np.abs(clip.samples).max()) for pair in examples for clip in pair)
     grid[0, 0].set_ylim(-1.05 * loudest or -1.0, 1.05 * loudest or 1.0)
-    grid[0, 0].set_ylabel("before", color=_BEFORE, fontsize=_LARGE)
-    grid[1, 0].set_ylabel("after", color=_AFTER, fontsize=_LARGE)
-    return figure
+    grid[0, 0].set_ylabel("before", color=_BEFORE, fontsize=LARGE)
+    grid[1, 0].set_ylabel("after", color=_AFTER, fontsize=LARGE)
+    numbers = [clip.samples for pair in examples for clip in pair]
+    return Picture(figure, f"{len(examples)} recordings and their clips", digest_of(*numbers))
 
 
 def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
@@ -72,13 +83,13 @@ def _histogram(
 ) -> None:
     axes.hist(values, edges.tolist(), color=colour)
     axes.locator_params(axis="y", nbins=4, integer=True)
-    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     if len(values):
         middle = float(np.median(values))
-        axes.axvline(middle, color=_INK, linewidth=1, linestyle=":")
-        axes.set_title(f"median {middle:.2f}", loc="right", color=_INK, fontsize=_SMALL)
-    _quiet(axes)
+        axes.axvline(middle, color=INK, linewidth=1, linestyle=":")
+        axes.set_title(f"median {middle:.2f}", loc="right", color=INK, fontsize=SMALL)
+    quiet(axes)
 
 
 def _wave(axes: Axes, clip: Clip, colour: str, columns: int = 300) -> None:
@@ -89,14 +100,4 @@ def _wave(axes: Axes, clip: Clip, colour: str, columns: int = 300) -> None:
     high = np.maximum.reduceat(clip.samples, starts)
     axes.fill_between(starts / clip.sample_rate, low, high, color=colour, linewidth=0.4)
     axes.locator_params(axis="y", nbins=3)
-    _quiet(axes)
-
-
-def _quiet(axes: Axes) -> None:
-    axes.tick_params(labelsize=_SMALL, colors=_INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _figure(*, width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=72, layout="constrained", facecolor="#ffffff")
+    quiet(axes)
