@@ -39,6 +39,18 @@ def malformed() -> Path:
     return _folder("midi_malformed")
 
 
+@pytest.fixture(scope="session")
+def beatsaber() -> Path:
+    """Beat Saber maps of the versions 1 to 4, one with a fault planted in each difficulty."""
+    return _folder("beatsaber")
+
+
+@pytest.fixture(scope="session")
+def charts() -> Path:
+    """Six songs of Frets on Fire: audio, and charts that people made of it."""
+    return _folder("charts")
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubServer]:
     """A hub of this test's own; the clients in this process and its children go there."""

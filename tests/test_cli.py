@@ -15,8 +15,10 @@ HEAVY = ("numpy", "torch", "numba", "jupyter", "jupyter_client", "papermill", "n
 COMMANDS = {
     "groove": ["train", "merge", "info", "score", "sample", "extract", "apply"],
     "nb": ["lint", "refresh"],
-    "demo": ["drums", "speech"],
+    "pico": ["plan"],
+    "demo": ["drums", "speech", "songs"],
     "speech": ["gather"],
+    "beatmap": ["process", "cache", "download", "extract"],
 }
 
 

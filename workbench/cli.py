@@ -47,6 +47,7 @@ demo.command(
     "workbench.demo.commands:drums", name="drums", help="Make a corpus of drum MIDI files."
 )
 demo.command("workbench.demo.commands:speech", name="speech", help="Make a corpus of speech.")
+demo.command("workbench.demo.commands:songs", name="songs", help="Make songs with Beat Saber maps.")
 app.command("workbench.runs.commands:run", name="run", help="Run notebooks by a params file.")
 app.command(nb)
 app.command(demo)
@@ -58,6 +59,23 @@ speech.command(
     help="Gather speech from several sources into one dataset, every row exactly once.",
 )
 app.command(speech)
+beatmap = cyclopts.App(name="beatmap", help="Read Beat Saber maps, make them ready to learn from.")
+_BEATMAP = {
+    "commands:process": "Read folders and zips of maps into a store, from which training reads.",
+    "commands:cache": "Compute the features of a store's songs, each once.",
+    "source_commands:download": "Bring maps of the map service into a folder, and go on there.",
+    "source_commands:extract": "Turn the game's own levels into map folders.",
+}
+for _name, _help in _BEATMAP.items():
+    beatmap.command(f"workbench.beatmap.{_name}", name=_name.partition(":")[2], help=_help)
+app.command(beatmap)
+pico = cyclopts.App(name="pico", help="Play MIDI files of any length on the melodica robot.")
+_PICO = {
+    "plan": "Tell what the robot can play of a MIDI file.",
+}
+for _name, _help in _PICO.items():
+    pico.command(f"workbench.playback.commands:{_name}", name=_name, help=_help)
+app.command(pico)
 shards = cyclopts.App(name="shards", help="Shards that come as they are needed.")
 shards.command(
     "workbench.learning.commands:pull",

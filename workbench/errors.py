@@ -62,5 +62,27 @@ class SpeechError(WorkbenchError):
     exit_code = 5
 
 
+class BeatmapError(WorkbenchError):
+    """A map, or a corpus of maps, that cannot be read, kept or written.
+
+    Attributes:
+        kind: One word of the reason, to count by, as `no_info` or `bad_zip`.
+    """
+
+    def __init__(self, message: str, kind: str = "unusable") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class DeviceError(WorkbenchError):
+    """A board that cannot be reached, or that does not do what it was told."""
+
+    exit_code = 7
+
+
+class PlaybackError(WorkbenchError):
+    """A song that cannot be planned or played by the robot."""
+
+
 class RunsError(WorkbenchError):
     """A notebook or a params file that cannot be run."""

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.beatmap.writer.options import CacheOptions
+from workbench.demo.songs import SongCorpusOptions
 from workbench.groove.options import LearnOptions, SampleOptions, TokenizeOptions, TrainOptions
 from workbench.learning.options import FeedOptions
 from workbench.options import Parameter, parameters_of
@@ -19,6 +21,7 @@ OPTIONS = {
     "groove_sample": (SampleOptions,),
     "shard_feed": (TokenizeOptions, FeedOptions, LearnOptions),
     "speech_gather": (GatherOptions,),
+    "beatmap_prepare": (CacheOptions, SongCorpusOptions),
 }
 # What a notebook starts from where it means to show more than the bare command does.
 OWN_DEFAULTS = {
@@ -42,6 +45,7 @@ OWN_DEFAULTS = {
         "width",
     },
     "groove_sample": {"bars", "bpm", "style", "section", "top_p", "seed"},
+    "beatmap_prepare": set(),
 }
 # Paths are text in a parameters cell; empty text is none.
 PATHS = {"labels", "validation", "prime"}

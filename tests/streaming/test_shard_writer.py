@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from parquet_files import data_pages, flipped, small_disk
 
 from workbench.errors import SinkError
-from workbench.streaming.writer import ShardLimits, ShardWriter, row_sizes
+from workbench.streaming.writer import Coding, ShardLimits, ShardWriter, row_sizes
 
 RAW = ("audio.bytes",)
 SCHEMA = pa.schema(
@@ -368,6 +368,55 @@ def test_a_disk_that_is_full_at_the_beginning_is_told_and_nothing_is_left(tmp_pa
             writer.append(noise(1))
         refused(told, path)
         assert [file.name for file in disk.iterdir()] == ["mine"]
+
+
+# --- row groups of one's own, and how columns are written
+
+
+def test_a_group_of_its_own_ends_what_waits_and_stays_whole_whatever_the_limits(tmp_path):
+    limits = ShardLimits(rows=3, group_rows=2)
+    with ShardWriter(tmp_path / "a.parquet", SCHEMA, limits, RAW) as writer:
+        assert writer.append(noise(1)) == 1
+        writer.append_group(noise(5))
+        writer.append_group(noise(4))
+        assert (writer.rows, writer.append(noise(1))) == (10, 0)
+    with pq.ParquetFile(tmp_path / "a.parquet") as parquet:
+        groups = [parquet.read_row_group(number) for number in range(parquet.num_row_groups)]
+    assert [len(group) for group in groups] == [1, 5, 4]
+    assert groups[1].to_pylist() == noise(5).to_pylist()
+
+
+def test_a_full_disk_is_told_by_groups_of_their_own_too(tmp_path):
+    with small_disk(tmp_path / "disk", 200_000) as disk:
+        path = disk / "a.parquet"
+        with pytest.raises(SinkError) as told, ShardWriter(path, SCHEMA, GOOD, RAW) as writer:
+            for _ in range(100):
+                writer.append_group(noise(5))
+        refused(told, path)
+        assert list(disk.iterdir()) == []
+
+
+def test_columns_are_written_as_they_are_asked_for(tmp_path):
+    schema = pa.schema([(name, pa.int64()) for name in ("usual", "raw", "plain", "short")])
+    coding = Coding(raw=["raw"], plain=["plain"], short=["short"], statistics=["short"])
+    batch = pa.record_batch([[7] * 1000] * 4, schema=schema)
+    with ShardWriter(tmp_path / "a.parquet", schema, GOOD, coding=coding) as writer:
+        writer.append_group(batch)
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
+    told = {
+        column.path_in_schema: (
+            column.compression,
+            column.has_dictionary_page,
+            column.is_stats_set,
+        )
+        for column in map(group.column, range(4))
+    }
+    assert told == {
+        "usual": ("ZSTD", True, False),
+        "raw": ("UNCOMPRESSED", False, False),
+        "plain": ("ZSTD", False, False),
+        "short": ("UNCOMPRESSED", True, True),
+    }
 
 
 # --- memory

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
+from workbench.demo.songs import SongCorpusOptions, make_song_corpus
 from workbench.demo.speech import SpeechCorpusOptions, make_speech_corpus
 from workbench.progress import terminal
 from workbench.reply import Reply
@@ -52,6 +53,32 @@ def speech(
         "clips": len(corpus.rows),
         "valid": sum(row.is_valid for row in corpus.rows),
         "seconds": round(sum(row.seconds for row in corpus.rows), 3),
+        "truth": str(folder / "truth.jsonl"),
+    }
+    return Reply(values=values)
+
+
+def songs(
+    folder: Path,
+    *,
+    options: Annotated[SongCorpusOptions | None, Parameter(name="*")] = None,
+) -> Reply:
+    """Make songs with Beat Saber maps, some of them broken, and tell what is true of every one.
+
+    Args:
+        folder: Where they go; those made before by the same options are kept.
+        options: What they hold.
+    """
+    options = options or SongCorpusOptions()
+    corpus = make_song_corpus(folder, options, terminal())
+    values = {
+        "folder": str(folder),
+        "maps": str(corpus.maps),
+        "songs": sum(not song.defect for song in corpus.songs),
+        "broken": sum(bool(song.defect) for song in corpus.songs),
+        "beatmaps": sum(len(song.beatmaps) for song in corpus.songs),
+        "notes": corpus.notes().num_rows,
+        "seconds": round(sum(song.seconds for song in corpus.songs), 3),
         "truth": str(folder / "truth.jsonl"),
     }
     return Reply(values=values)

@@ -57,6 +57,7 @@ class Coding:
     statistics: Sequence[str] | None = None
 
 
+_BUFFER = 1 << 20  # bytes that are written at once; a small row group has many small pieces
 _OF_BYTES = (
     pa.types.is_binary,
     pa.types.is_large_binary,
@@ -107,7 +108,7 @@ class ShardWriter:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # one who was interrupted may still end a file of its own
-            self._out = pa.OSFile(str(path), "wb")
+            self._out = pa.output_stream(str(path), compression=None, buffer_size=_BUFFER)
             self._writer = self._begun(coding or Coding(raw=raw_columns))
         except OSError as error:
             raise unwritten(path, error) from error
@@ -155,13 +156,23 @@ class ShardWriter:
             taken += fitting
         return taken
 
-    def end_group(self) -> None:
-        """End the row group here, however few rows it has; nothing happens where it has none.
+    def append_group(self, batch: pa.RecordBatch) -> None:
+        """Add rows as a row group of their own, whatever the limits; it is written at once.
+
+        Args:
+            batch: At least one row. Its size counts as Arrow holds it.
 
         Raises:
             SinkError: The file cannot be written.
         """
         self._write_group()
+        try:
+            self._behind.wait()
+            self._writer.write_batch(batch, row_group_size=batch.num_rows)
+        except OSError as error:
+            raise unwritten(self.path, error) from error
+        self.rows += batch.num_rows
+        self.size += batch.nbytes
 
     def close(self) -> None:
         """Write what waits and finish the file.

@@ -1,0 +1,1 @@
+"""Beat Saber maps as data, and what writes them."""

@@ -1,0 +1,1 @@
+"""What a map is: formats, reading, sources, store, export."""

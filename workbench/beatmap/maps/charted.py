@@ -1,0 +1,292 @@
+"""Charted songs as maps, so that a store and a training take them like any other.
+
+When something is struck, how hard a difficulty is, and the tempo are people's. Which hand strikes,
+where and in which direction a chart does not say; that follows a rule here: green and red lanes
+are the left hand's, blue and orange the right's, yellow and open go to the hand that rested, a
+chord to both, and each hand goes down and up by turns. The stems are mixed into one audio file,
+which is cut or padded by the delay, as an offset would drift. Units: beats; seconds.
+"""
+
+import io
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from workbench.beatmap.maps.charts import OPEN, Chart, ChartedSong, chart_places, read_charts
+from workbench.beatmap.maps.level import HeldFiles, MapFiles
+from workbench.beatmap.maps.objects import RANKS, Notes, Objects
+from workbench.beatmap.maps.places import ORIGIN_NAME
+from workbench.beatmap.maps.reading import read_level
+from workbench.beatmap.maps.writing import write_difficulty
+from workbench.caching.files import replacing_folder, sweep
+from workbench.caching.fingerprint import fingerprint
+from workbench.errors import BeatmapError, MusicError, SourceError
+from workbench.music.vorbis import vorbis_bytes
+from workbench.progress import Progress, Show, silent
+
+AUDIO = "song.ogg"
+
+_PLACES = {0: (0, 0), 1: (0, 1), 3: (1, 2), 4: (1, 3)}  # lane of a chart: hand and lane of a map
+_RESTED = (1, 2)  # lane of a map for what the left or the right hand takes over
+_DOWN, _UP = 1, 0
+_NJS = {"Easy": 10.0, "Normal": 10.0, "Hard": 10.0, "Expert": 12.0}
+_LOUDEST = 0.98
+_MOST_SECONDS = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charted:
+    """What writing charted songs as maps came to; made of JSON's kinds by `dataclasses.asdict`.
+
+    Attributes:
+        folder: Where the maps are.
+        songs: That were found.
+        written: Of them, now.
+        here: Of them, from before.
+        refused: Song: reason.
+        seconds: It took.
+    """
+
+    folder: str
+    songs: int
+    written: int
+    here: int
+    refused: dict[str, str]
+    seconds: float
+
+
+def write_charted_maps(
+    root: Path, folder: Path, *, part: str = "guitar", show: Show = silent
+) -> Charted:
+    """Write the charted songs below a folder as map folders; a song that cannot be costs itself.
+
+    Stopped, the same call goes on: a song's folder is there whole or not at all.
+
+    Args:
+        root: Where the songs are.
+        folder: Made if need be; what else is there stays.
+        part: Which part's charts.
+        show: Is told after each song.
+
+    Raises:
+        SourceError: There is no charted song.
+        CachingError: The folder cannot be written.
+    """
+    begun, places = time.monotonic(), chart_places(root)
+    if not places:
+        raise SourceError(f"{root}: no folder with notes.mid or notes.chart; check the path")
+    written, here = 0, 0
+    refused: dict[str, str] = {}
+    for place in places:
+        target = folder / _folder_name(place.name)
+        if (target / ORIGIN_NAME).exists():
+            here += 1
+        else:
+            try:
+                with place.open() as files:
+                    made = charted_map(files, place.name, part=part)
+                sweep(target)
+                with replacing_folder(target) as scratch:
+                    for file, content in made.items():
+                        (scratch / file).write_bytes(content)
+                written += 1
+            except BeatmapError as error:
+                logger.warning("%s: left out (%s)", place.name, error)
+                refused[place.name] = error.kind
+        show(
+            Progress(
+                stage="charts",
+                done=written + here + len(refused),
+                total=len(places),
+                unit="songs",
+                seconds=time.monotonic() - begun,
+                fresh=written,
+            )
+        )
+    return Charted(
+        folder=str(folder),
+        songs=len(places),
+        written=written,
+        here=here,
+        refused=refused,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def charted_map(files: MapFiles, name: str, *, part: str = "guitar") -> dict[str, bytes]:
+    """Return the files of the map of a charted song.
+
+    Args:
+        files: The song's.
+        name: What it is known by.
+        part: Which part's charts.
+
+    Raises:
+        BeatmapError: It cannot be read, has no such part or no audio; `kind` says why.
+    """
+    song = read_charts(files)
+    charts = [chart for chart in song.charts if chart.part == part]
+    if not charts:
+        raise BeatmapError(f"{song.place}: no chart of {part}", "no_chart")
+    made = {
+        f"{chart.difficulty}Standard.dat": write_difficulty(
+            _objects(chart), 3, times=song.time_map, bpm=float(song.time_map.bpm[0])
+        )
+        for chart in charts
+    }
+    made["Info.dat"] = _json(_info(song, charts))
+    made[AUDIO] = mixed(files, song)
+    made[ORIGIN_NAME] = _json({"source": "chart", "source_id": name})
+    read_level(HeldFiles(made, song.place))  # refuses what nobody could read again
+    return made
+
+
+def struck(chart: Chart) -> Notes:
+    """Return the notes of a map that strike at the onsets of a chart, by the rule above."""
+    rows: list[tuple[float, int, int, int]] = []
+    going, last = [_DOWN, _DOWN], 1
+    by_onset: dict[float, list[int]] = {}
+    for beat, lane in zip(chart.frets.beat.tolist(), chart.frets.lane.tolist(), strict=True):
+        by_onset.setdefault(beat, []).append(lane)
+    for beat, lanes in by_onset.items():
+        strikes = _strikes([lane for lane in lanes if lane != OPEN], rested=1 - last)
+        for hand, lane in strikes:
+            rows.append((beat, lane, hand, going[hand]))
+            going[hand] = _UP if going[hand] == _DOWN else _DOWN
+        last = strikes[-1][0] if len(strikes) == 1 else last
+    beats, lanes_, hands, directions = zip(*rows, strict=True) if rows else ((), (), (), ())
+    still = np.zeros(len(rows))
+    return Notes.of(beats, lanes_, still.astype(int), hands, directions, still)
+
+
+def mixed(files: MapFiles, song: ChartedSong) -> bytes:
+    """Return the audio of a song as one Vorbis file in which beat 0 sounds at once.
+
+    Raises:
+        BeatmapError: It has none, or it cannot be read.
+    """
+    total: NDArray[np.float32] | None = None
+    rate = 0
+    for name in song.audio:
+        samples, own = _samples(files.read(name), f"{song.place}: {name}")
+        rate = rate or own
+        samples = samples if own == rate else soxr.resample(samples, own, rate)
+        total = samples if total is None else _sum(total, samples)
+    if total is None:
+        raise BeatmapError(f"{song.place}: no audio", "missing_file")
+    shift = round(song.delay_seconds * rate)
+    total = total[shift:] if shift >= 0 else np.pad(total, ((-shift, 0), (0, 0)))
+    loudest = float(np.abs(total).max(initial=0.0))
+    total = total * (_LOUDEST / loudest) if loudest > _LOUDEST else total
+    try:
+        return vorbis_bytes(total, rate)
+    except MusicError as error:
+        raise BeatmapError(f"{song.place}: {error}", "bad_audio") from error
+
+
+def _folder_name(name: str) -> str:
+    """Return what a song's folder is called: its path, and where that cannot be, its mark too."""
+    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")
+    return plain if plain == name else f"{plain}-{fingerprint(name)[:8]}"
+
+
+def _strikes(lanes: list[int], *, rested: int) -> list[tuple[int, int]]:
+    """Return hand and lane of the notes of one onset."""
+    placed = [_PLACES.get(lane, (rested, _RESTED[rested])) for lane in sorted(lanes)]
+    if not placed:
+        return [(rested, _RESTED[rested])]
+    if len(placed) == 1:
+        return placed
+    left, right = placed[0][1], placed[-1][1]
+    left = min(left, 1)  # the hands of a chord do not cross
+    return [(0, left), (1, max(right, 2))]
+
+
+def _objects(chart: Chart) -> Objects:
+    none = Objects.none()
+    return Objects(
+        notes=struck(chart),
+        bombs=none.bombs,
+        walls=none.walls,
+        arcs=none.arcs,
+        chains=none.chains,
+        rotations=none.rotations,
+        speeds=none.speeds,
+    )
+
+
+def _info(song: ChartedSong, charts: list[Chart]) -> Mapping[str, Any]:
+    """Return the Info of version 2, under which difficulties of version 3 lie."""
+    return {
+        "_version": "2.1.0",
+        "_songName": song.title,
+        "_songSubName": "",
+        "_songAuthorName": song.artist,
+        "_levelAuthorName": song.charter,
+        "_beatsPerMinute": float(song.time_map.bpm[0]),
+        "_songTimeOffset": 0,
+        "_shuffle": 0,
+        "_shufflePeriod": 0.5,
+        "_previewStartTime": 0,
+        "_previewDuration": 10,
+        "_songFilename": AUDIO,
+        "_coverImageFilename": "",
+        "_environmentName": "DefaultEnvironment",
+        "_difficultyBeatmapSets": [
+            {
+                "_beatmapCharacteristicName": "Standard",
+                "_difficultyBeatmaps": [
+                    {
+                        "_difficulty": chart.difficulty,
+                        "_difficultyRank": RANKS[chart.difficulty],
+                        "_beatmapFilename": f"{chart.difficulty}Standard.dat",
+                        "_noteJumpMovementSpeed": _NJS[chart.difficulty],
+                        "_noteJumpStartBeatOffset": 0,
+                    }
+                    for chart in charts
+                ],
+            }
+        ],
+    }
+
+
+def _samples(content: bytes, told: str) -> tuple[NDArray[np.float32], int]:
+    """Return two channels `(n, 2)` and the rate, Hz.
+
+    Raises:
+        BeatmapError: They cannot be read, or are too long.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            if sound.frames > _MOST_SECONDS * sound.samplerate:
+                raise BeatmapError(f"{told}: longer than an hour", "too_large")
+            samples = sound.read(dtype="float32", always_2d=True)
+            rate = int(sound.samplerate)
+    except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
+        raise BeatmapError(f"{told}: cannot be decoded ({error})", "bad_audio") from error
+    if not len(samples) or not np.isfinite(samples).all():
+        raise BeatmapError(f"{told}: has no sound", "bad_audio")
+    return np.repeat(samples, 2, axis=1)[:, :2] if samples.shape[1] == 1 else samples[:, :2], rate
+
+
+def _sum(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
+    total = longer.copy()
+    total[: len(shorter)] += shorter
+    return total
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

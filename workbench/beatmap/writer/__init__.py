@@ -1,0 +1,1 @@
+"""What writes maps: tokens, features, windows."""
