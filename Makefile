@@ -33,6 +33,10 @@ bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/streaming.py
 	$(BIN)/python tests/bench/window.py
 	$(BIN)/python tests/bench/feed.py
+	$(BIN)/python tests/bench/beatmap_parse.py
+	$(BIN)/python tests/bench/beatmap_store.py
+	$(BIN)/python tests/bench/beatmap_tokens.py
+	$(BIN)/python tests/bench/beatmap_mel.py
 
 lint: $(VENV)/dev ## check style, types, imports and notebooks
 	$(BIN)/ruff check .

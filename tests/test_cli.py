@@ -18,7 +18,7 @@ COMMANDS = {
     "pico": ["plan"],
     "demo": ["drums", "speech", "songs"],
     "speech": ["gather"],
-    "beatmap": ["process", "cache", "download", "extract"],
+    "beatmap": ["process", "cache", "download", "extract", "charts"],
 }
 
 

@@ -65,6 +65,7 @@ _BEATMAP = {
     "commands:cache": "Compute the features of a store's songs, each once.",
     "source_commands:download": "Bring maps of the map service into a folder, and go on there.",
     "source_commands:extract": "Turn the game's own levels into map folders.",
+    "source_commands:charts": "Turn charted songs into map folders.",
 }
 for _name, _help in _BEATMAP.items():
     beatmap.command(f"workbench.beatmap.{_name}", name=_name.partition(":")[2], help=_help)

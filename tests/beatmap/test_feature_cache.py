@@ -281,7 +281,7 @@ def test_two_runs_at_once_are_refused(sounds, folder):
     folder.mkdir()
     with (
         FileLock(folder / ".lock"),
-        pytest.raises(BeatmapError, match="is being warmed by another run; wait for it"),
+        pytest.raises(BeatmapError, match="another run is at work there; wait for it"),
     ):
         warm(folder, sounds, OPTIONS)
     assert warm(folder, sounds[:1], OPTIONS).computed == 1

@@ -17,6 +17,7 @@ from workbench.beatmap.maps.level import HeldFiles, Level
 from workbench.beatmap.maps.places import map_places
 from workbench.beatmap.maps.reading import read_level
 from workbench.beatmap.maps.timemap import TimeMap
+from workbench.cli import run
 from workbench.errors import BeatmapError, SourceError
 from workbench.music.vorbis import vorbis_bytes
 from workbench.progress import Progress
@@ -194,6 +195,18 @@ def test_songs_are_written_as_maps_once_and_a_bad_one_costs_itself(tmp_path: Pat
     assert {place.origin().source for place in places} == {"chart"}
     again = write_charted_maps(tmp_path / "songs", tmp_path / "maps")
     assert (again.written, again.here) == (0, 2)
+
+
+def test_the_command_tells_which_songs_could_not_be_turned_into_maps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_song(tmp_path / "songs" / "one", {**notes_text(), "song.ogg": clicks(1.0)})
+    command = ["beatmap", "charts", str(tmp_path / "songs"), "-o", str(tmp_path / "m"), "--json"]
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out)["written"] == 1
+    write_song(tmp_path / "songs" / "bad", {"notes.mid": b"MThd", "song.ogg": clicks(1.0)})
+    assert run(command) == 1
+    assert json.loads(capsys.readouterr().out)["refused"] == {"bad": "truncated"}
 
 
 def test_a_folder_without_songs_is_told(tmp_path: Path) -> None:

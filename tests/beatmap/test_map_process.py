@@ -372,7 +372,7 @@ def test_two_processes_do_not_write_one_store(tmp_path):
     (tmp_path / "store" / ".staging").mkdir(parents=True)
     with (
         FileLock(tmp_path / "store" / ".staging" / "lock"),
-        pytest.raises(SinkError, match="another process writes there"),
+        pytest.raises(SinkError, match="another process is at work there"),
     ):
         process([tmp_path / "maps"], tmp_path / "store", ProcessOptions())
 

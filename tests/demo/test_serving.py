@@ -13,7 +13,7 @@ from pyarrow import Table, parquet
 from workbench.demo.serving import Pace, range_of, served
 from workbench.errors import SourceError
 from workbench.streaming.listing import folder_source, open_source
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.transfer import Transfer
 
 CONTENT = hashlib.shake_128(b"served").digest(10_000)

@@ -28,7 +28,7 @@ from workbench.errors import OptionsError
 from workbench.speech.audio import level_db
 from workbench.speech.options import GatherOptions
 from workbench.speech.sources import NAMED
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.writer import ShardLimits
 
 TESTED: set[str] = set()

@@ -8,7 +8,7 @@ import pytest
 from workbench.errors import SourceError
 from workbench.streaming.footer import first_schema
 from workbench.streaming.listing import folder_source, open_source
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 
 QUICK = RetryOptions(attempts=2, first_wait_seconds=0.01, timeout_seconds=2.0)
 

@@ -5,7 +5,7 @@ from huggingface_hub import HfApi
 
 from workbench.errors import AccessError, SinkError
 from workbench.streaming.hub import HubSink
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 
 STATE, CARD = "_state/state.json", "README.md"
 COMMIT = r"POST .*/commit/"

@@ -19,8 +19,8 @@ from workbench.streaming.listing import (
     http_source,
     open_source,
 )
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.reader import ParquetRows, read
-from workbench.streaming.retry import RetryOptions
 from workbench.streaming.source import UNKNOWN
 from workbench.streaming.transfer import Transfer
 

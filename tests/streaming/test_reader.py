@@ -17,9 +17,9 @@ from parquet_files import SCHEMA, data_pages, flipped, parquet_of, record, small
 
 from workbench.errors import SourceError, StreamingError
 from workbench.streaming.listing import folder_source
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.order import IN_ORDER, Order
 from workbench.streaming.reader import ParquetRows, read
-from workbench.streaming.retry import RetryOptions
 from workbench.streaming.source import UNKNOWN, Position, Source, SourceFile
 from workbench.streaming.transfer import Transfer
 

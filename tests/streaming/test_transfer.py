@@ -23,7 +23,7 @@ from shard_servers import wait_until
 
 from workbench.errors import AccessError, SourceError, StreamingError
 from workbench.streaming.listing import http_source
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.source import UNKNOWN, SourceFile
 from workbench.streaming.transfer import StoppedError, Transfer
 

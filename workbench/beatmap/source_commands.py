@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from workbench.beatmap.maps.sources_options import DownloadOptions, ExtractOptions
+from workbench.errors import SourceError
 from workbench.progress import terminal
 from workbench.reply import Reply
 
@@ -24,7 +25,9 @@ def download(*, output: Output, options: Annotated[DownloadOptions | None, Flat]
     from workbench.beatmap.maps.download import download as downloaded  # noqa: PLC0415  slow
 
     done = downloaded(output, options or DownloadOptions(), terminal())
-    return Reply(values=dataclasses.asdict(done))
+    return Reply(
+        values=dataclasses.asdict(done), code=SourceError.exit_code if done.postponed else 0
+    )
 
 
 def extract(
@@ -40,4 +43,21 @@ def extract(
     from workbench.beatmap.maps.bundles import extract as extracted  # noqa: PLC0415  slow
 
     done = extracted(game, output, options or ExtractOptions(), terminal())
-    return Reply(values=dataclasses.asdict(done))
+    return Reply(values=dataclasses.asdict(done), code=1 if done.refused else 0)
+
+
+def charts(songs: Path, *, output: Output, part: str = "guitar") -> Reply:
+    """Turn songs that people charted for Frets on Fire or Clone Hero into map folders.
+
+    Onsets and tempo are the chart's; hands and directions follow a rule. Songs that are there
+    already stay as they are.
+
+    Args:
+        songs: The folder of the songs, searched at any depth.
+        output: The folder; what else is there stays.
+        part: Whose chart, as `guitar` or `bass`.
+    """
+    from workbench.beatmap.maps.charted import write_charted_maps  # noqa: PLC0415  slow
+
+    done = write_charted_maps(songs, output, part=part, show=terminal())
+    return Reply(values=dataclasses.asdict(done), code=1 if done.refused else 0)

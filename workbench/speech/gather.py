@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from workbench.caching.alone import claimed
 from workbench.errors import SinkError, SpeechError, StreamingError, WorkbenchError
 from workbench.progress import Show, silent
 from workbench.speech.audio import Refusal, decode
@@ -281,14 +281,7 @@ def _only_one(staging: Path, place: str, behind: Behind) -> Iterator[None]:
         SinkError: One does.
     """
     # released by another thread where Ctrl-C did not wait for a commit
-    lock = FileLock(staging / "lock", timeout=0, thread_local=False)
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise SinkError(f"{place}: another gather is at work there; wait for it") from error
-    except OSError as error:
-        raise SinkError(f"{staging}: cannot be written ({error.strerror})") from error
+    lock = claimed(staging / "lock", place, "gather", SinkError)
     try:
         yield
     finally:

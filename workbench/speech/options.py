@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench import options
 from workbench.speech.audio import AudioOptions
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.writer import ShardLimits
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", re.IGNORECASE)

@@ -18,7 +18,7 @@ from workbench.speech.source import SpeechSource
 from workbench.speech.sources import open_speech_source
 from workbench.speech.state import STATE_NAME, GatherState, log_name, read_state
 from workbench.streaming.hub import PREFIX, HubSink, repository
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.sink import FolderSink, Sink
 from workbench.streaming.source import BEGINNING
 from workbench.streaming.transfer import Transfer

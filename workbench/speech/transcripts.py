@@ -8,7 +8,7 @@ import pyarrow as pa
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import SourceError
 from workbench.streaming.lookup import Values, look_up, make_lookup
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 from workbench.streaming.source import Source
 from workbench.streaming.table import TableRows
 from workbench.streaming.transfer import Transfer

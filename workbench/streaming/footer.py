@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import requests
 
 from workbench.errors import SourceError
-from workbench.streaming.retry import RetryOptions, patiently, told
+from workbench.streaming.options import RetryOptions
+from workbench.streaming.retry import patiently, told
 from workbench.streaming.source import Source, SourceFile
 from workbench.streaming.transfer import is_local
 

@@ -34,7 +34,8 @@ from huggingface_hub.utils import (
 )
 
 from workbench.errors import AccessError, OptionsError, SinkAccessError, SinkError, SourceError
-from workbench.streaming.retry import RetryOptions, patiently, status_of, told
+from workbench.streaming.options import RetryOptions
+from workbench.streaming.retry import patiently, status_of, told
 from workbench.streaming.sink import Content
 from workbench.streaming.source import Source, SourceFile
 

@@ -19,7 +19,8 @@ import requests
 
 from workbench.errors import SourceError
 from workbench.streaming import hub
-from workbench.streaming.retry import RetryOptions, patiently, told
+from workbench.streaming.options import RetryOptions
+from workbench.streaming.retry import patiently, told
 from workbench.streaming.source import UNKNOWN, Source, SourceFile
 from workbench.streaming.transfer import is_local
 

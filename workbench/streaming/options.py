@@ -5,7 +5,24 @@ from typing import Literal
 
 from workbench import options
 from workbench.streaming.retention import NO_LIMIT, Limits
-from workbench.streaming.retry import RetryOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryOptions:
+    """How patient transfers are.
+
+    Attributes:
+        attempts: How many times a request is made at most [1..].
+        first_wait_seconds: About how long to wait before the second, seconds; doubles each time
+            [0..].
+        most_wait_seconds: The longest wait, also when a server asks for more, seconds [0..].
+        timeout_seconds: How long a connection may stay silent, seconds [0.01..].
+    """
+
+    attempts: int = 8
+    first_wait_seconds: float = 1.0
+    most_wait_seconds: float = 120.0
+    timeout_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

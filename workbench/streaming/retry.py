@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx2
@@ -21,6 +20,7 @@ import tenacity
 import urllib3
 
 from workbench.errors import AccessError, SourceError, StreamingError
+from workbench.streaming.options import RetryOptions
 
 logger = logging.getLogger(__name__)
 
@@ -39,24 +39,6 @@ _BROKEN = (
 
 class DamagedError(Exception):
     """A body that came incomplete or wrong; another attempt may bring it whole."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryOptions:
-    """How patient transfers are.
-
-    Attributes:
-        attempts: How many times a request is made at most [1..].
-        first_wait_seconds: About how long to wait before the second, seconds; doubles each time
-            [0..].
-        most_wait_seconds: The longest wait, also when a server asks for more, seconds [0..].
-        timeout_seconds: How long a connection may stay silent, seconds [0.01..].
-    """
-
-    attempts: int = 8
-    first_wait_seconds: float = 1.0
-    most_wait_seconds: float = 120.0
-    timeout_seconds: float = 30.0
 
 
 def patiently(

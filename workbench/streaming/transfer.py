@@ -26,7 +26,8 @@ import requests
 from workbench.caching.files import settle
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import AccessError, SourceError, StreamingError
-from workbench.streaming.retry import DamagedError, RetryOptions, is_transient, patiently, told
+from workbench.streaming.options import RetryOptions
+from workbench.streaming.retry import DamagedError, is_transient, patiently, told
 from workbench.streaming.source import UNKNOWN, SourceFile
 
 logger = logging.getLogger(__name__)

@@ -17,16 +17,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from workbench.beatmap.maps.mapservice import MapService, Offer, is_below, judged
 from workbench.beatmap.maps.places import printable
 from workbench.beatmap.maps.sources_options import DownloadOptions, is_web
+from workbench.caching.alone import alone
 from workbench.caching.files import replacing, settle, sweep
 from workbench.caching.fingerprint import canonical_json, fingerprint
 from workbench.errors import BeatmapError, SourceError, WorkbenchError
@@ -121,7 +120,7 @@ def download(
         CachingError: The folder cannot be written.
     """
     options = options or DownloadOptions()
-    with _only_one(folder):
+    with alone(folder / _WORK / "lock", folder, "download", BeatmapError):
         sweep(folder / STATE_NAME)
         state = _begun(folder, options)
         with MapService(options, folder / _WORK) as service:
@@ -386,30 +385,6 @@ def _begun(folder: Path, options: DownloadOptions) -> SearchState:
         logger.warning("%s: is of another search; this one begins at its first page", path)
         return fresh
     return state
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Refuse to work where another download of this machine does.
-
-    Raises:
-        BeatmapError: One does, or the folder cannot be written.
-    """
-    work = folder / _WORK
-    lock = FileLock(work / "lock", timeout=0)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise BeatmapError(
-            f"{folder}: another download is at work there; wait for it", "busy"
-        ) from error
-    except OSError as error:
-        raise BeatmapError(f"{folder}: cannot be written ({error.strerror})", "io_error") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _tidy(work: Path) -> None:

@@ -13,8 +13,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from workbench.beatmap.maps.manifest import (
     MANIFEST,
     Manifest,
@@ -26,6 +24,7 @@ from workbench.beatmap.maps.places import Place
 from workbench.beatmap.maps.roots import list_fingerprint, places_of, tell_roots
 from workbench.beatmap.maps.songs import ReadMap, read_map
 from workbench.beatmap.maps.store_writer import OURS, STAGING, StoreWriter
+from workbench.caching.alone import alone
 from workbench.errors import OptionsError, SinkError, SourceError
 from workbench.options import refuse
 from workbench.progress import Progress, Show, silent
@@ -166,25 +165,17 @@ def _progress(manifest: Manifest, begun: float, fresh: int) -> Progress:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Refuse to work where another process does.
+    """Work alone; where nothing was begun, leave the place as it was.
 
     Raises:
-        SinkError: One does, or the folder cannot be written.
+        SinkError: Another process is at work there, or the folder cannot be written.
     """
     staging = folder / STAGING
-    lock = FileLock(staging / "lock", timeout=0)
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise SinkError(f"{folder}: another process writes there; wait for it") from error
-    except OSError as error:
-        raise SinkError(f"{staging}: cannot be written ({error.strerror})") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        if not (folder / MANIFEST).exists():  # nothing was begun: leave the place as it was
-            shutil.rmtree(staging, ignore_errors=True)
-            with suppress(OSError):
-                folder.rmdir()
+    with alone(staging / "lock", folder, "process", SinkError):
+        try:
+            yield
+        finally:
+            if not (folder / MANIFEST).exists():
+                shutil.rmtree(staging, ignore_errors=True)
+                with suppress(OSError):
+                    folder.rmdir()

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from workbench import options
-from workbench.streaming.retry import RetryOptions
+from workbench.streaming.options import RetryOptions
 
 SERVICE_URL = "https://api.beatsaver.com"
 

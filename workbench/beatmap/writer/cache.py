@@ -17,7 +17,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from workbench.beatmap.maps.places import Place
@@ -34,6 +33,7 @@ from workbench.beatmap.maps.timemap import TimeMap
 from workbench.beatmap.writer.audio import audio_digest, song_samples
 from workbench.beatmap.writer.mel import Features, mel
 from workbench.beatmap.writer.options import CacheOptions, MelSpec
+from workbench.caching.alone import alone
 from workbench.caching.arrays import ArrayWriter, opened_array
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError, CachingError
@@ -238,7 +238,8 @@ def warm(
         StreamingError: A worker process died of one song again and again; it is named.
     """
     _refuse_other(folder)
-    with _only_one(folder):
+    with alone(folder / _LOCK, folder, "run", BeatmapError):
+        (folder / _STAGING).mkdir(exist_ok=True)
         run = _Run(folder, options, show)
         try:
             run.warm({sound.key: sound for sound in sounds})
@@ -376,27 +377,6 @@ def _refuse_other(folder: Path) -> None:
             f"{folder}: holds something else, which stays; name another place for features",
             "bad_cache",
         )
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Refuse to work where another run does.
-
-    Raises:
-        BeatmapError: One does, or the folder cannot be written.
-    """
-    lock = FileLock(folder / _LOCK, timeout=0)
-    try:
-        (folder / _STAGING).mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise BeatmapError(f"{folder}: is being warmed by another run; wait for it") from error
-    except OSError as error:
-        raise BeatmapError(f"{folder}: cannot be written ({error.strerror})") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class _Run:
