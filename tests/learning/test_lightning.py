@@ -144,3 +144,20 @@ def test_ranks_together_fetch_each_shard_of_a_server_once_an_epoch(shards, hub, 
     ahead = sum(fetched) - len(names)
     assert 0 <= ahead <= 2  # what was wanted ahead when it ended
     assert [number for number, times in enumerate(fetched) if times > 1] == sorted(of_next[:ahead])
+
+
+def test_as_many_epochs_are_trained_as_were_asked_for(shards, whole, tmp_path):
+    run(shards, tmp_path / "three", epochs=3, steps=-1, saves=False)
+    lines = lines_of(tmp_path / "three")
+    assert len(lines) == 3 * 26
+    for epoch in range(3):
+        steps = {key: lines[key] for key in lines if key[0] // 26 == epoch}
+        assert sorted(samples_of(steps)) == list(range(ROWS))
+    assert {key: lines[key] for key in whole} == whole
+
+
+@pytest.mark.parametrize("every_epoch", [False, True])
+def test_a_training_goes_on_from_the_end_of_an_epoch(shards, whole, tmp_path, every_epoch):
+    run(shards, tmp_path, steps=26, every_epoch=every_epoch)
+    run(shards, tmp_path, steps=40, checkpoint=newest(tmp_path))
+    assert lines_of(tmp_path) == {key: whole[key] for key in whole if key[0] < 40}

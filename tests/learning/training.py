@@ -78,12 +78,14 @@ def train(told):
     pl.seed_everything(1, verbose=False)
     out = Path(told["out"])
     out.mkdir(parents=True, exist_ok=True)
-    saves = ModelCheckpoint(out, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    when = {"every_n_epochs": 1} if told.get("every_epoch") else {"every_n_train_steps": 1}
+    saves = ModelCheckpoint(out, filename="{step}", save_top_k=-1, **when)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=told.get("ranks", 1),
         strategy="ddp" if told.get("ranks", 1) > 1 else "auto",
-        max_steps=told["steps"],
+        max_steps=told.get("steps", -1),
+        max_epochs=told.get("epochs"),
         callbacks=[saves] if told.get("saves", True) else [],
         enable_checkpointing=told.get("saves", True),
         logger=False,

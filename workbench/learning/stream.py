@@ -150,6 +150,7 @@ class ParquetStream(IterableDataset[Delivered]):
             SourceError: A shard cannot be fetched or read.
             StreamingError: There is no room for it, or it does not come in time.
         """
+        self.turn_over()
         epoch = self.place.epoch
         for delivered in self._steps(*_turn()):
             self.delivered(delivered)
@@ -162,6 +163,15 @@ class ParquetStream(IterableDataset[Delivered]):
         place = self.place
         rows = self._epoch(place.epoch).rows
         return place.steps + self._deal.steps(place.sample, rows)
+
+    def turn_over(self) -> None:
+        """Move to the next epoch if nothing is left of this one.
+
+        Who knows how many batches there are, as Lightning, stops asking after the last.
+        """
+        place = self.place
+        if place.sample and not self._deal.steps(place.sample, self._epoch(place.epoch).rows):
+            self.place = Place(epoch=place.epoch + 1)
 
     def delivered(self, delivered: Delivered) -> None:
         """Move behind a batch."""
@@ -303,6 +313,7 @@ class StreamLoader:
             SourceError: A shard cannot be fetched or read.
             StreamingError: There is no room for it, or it does not come in time.
         """
+        self.stream.turn_over()
         epoch = self.stream.place.epoch
         with closing(self._coming()) as coming:
             while True:
