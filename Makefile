@@ -24,7 +24,7 @@ test: $(VENV)/test ## run the tests and check the notebooks
 	$(BIN)/python -m pytest $(NBVAL) notebooks
 
 soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak -n 2
 
 bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/reader.py
@@ -37,6 +37,7 @@ bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/beatmap_store.py
 	$(BIN)/python tests/bench/beatmap_tokens.py
 	$(BIN)/python tests/bench/beatmap_mel.py
+	$(BIN)/python tests/bench/playback_plan.py
 
 lint: $(VENV)/dev ## check style, types, imports and notebooks
 	$(BIN)/ruff check .
