@@ -1,0 +1,1 @@
+"""Music for the melodica robot: from a MIDI file to duties, and to a performance."""
