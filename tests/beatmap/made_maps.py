@@ -148,6 +148,15 @@ LIGHTS = {
     "version": "4.0.0",
     "basicEvents": [{"b": 1}, {"b": 2, "i": 1}],
     "basicEventsData": [{"t": 1, "i": 3, "f": 1}, {"t": 8}],
+    "eventBoxGroups": [
+        {"b": 1, "g": 2, "t": 1, "e": [{"e": 0, "l": [{"b": 0, "i": 0}, {"b": 0.5, "i": 1}]}]},
+        {"b": 2, "t": 2, "e": [{"f": 0, "e": 0, "l": [{"i": 0}]}]},
+    ],
+    "indexFilters": [{"c": 1, "f": 1}],
+    "lightColorEventBoxes": [{"w": 1, "d": 1}],
+    "lightColorEvents": [{"c": 1, "b": 1}, {"p": 1}],
+    "lightRotationEventBoxes": [{"w": 1}],
+    "lightRotationEvents": [{"r": 90}],
 }
 AUDIO_DATA = {
     "version": "4.0.0",

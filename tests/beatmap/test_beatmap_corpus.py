@@ -115,6 +115,7 @@ def test_all_maps_of_one_sound_are_in_one_part():
     ("song", "options", "reason"),
     [
         ({"audio_digest": ""}, {}, "no_audio"),
+        ({"song_time_offset": -0.5}, {}, "song_time_offset"),
         ({"bpm": 99.9}, {"min_bpm": 100.0}, "bpm"),
         ({"bpm": 200.1}, {"max_bpm": 200.0}, "bpm"),
         ({"score": 0.69}, {"min_score": 0.7}, "score"),

@@ -1,6 +1,7 @@
 """The data module: windows and their sound, dealt to ranks, gone back to at the very batch."""
 
 import io
+import threading
 from dataclasses import replace
 
 import lightning.pytorch as pl
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from map_folders import write_map
 
 from workbench.beatmap.maps.options import ProcessOptions
@@ -219,6 +221,7 @@ class Ranked:
     """What a loader asks of a trainer."""
 
     training = True
+    limit_train_batches = 1.0
 
     def __init__(self, rank, world):
         self.global_rank, self.world_size = rank, world
@@ -249,18 +252,39 @@ def test_a_loader_that_is_gone_back_to_gives_the_batches_that_were_left(place, s
     assert len(whole) == 8
     expected = keys_of(batch for _ in range(3) for batch in whole)
     first = opened(place).train_dataloader()
-    seen = []
-    for batch in first:
-        seen.append(batch)
-        if len(seen) == stop:
-            state = first.state_dict()
-    if stop in (0, 8):
-        state = opened(place).train_dataloader().state_dict() | {"epoch": stop // 8}
+    coming = iter(first)
+    seen = keys_of(next(coming) for _ in range(stop))
+    state = first.state_dict()
+    assert (state["epoch"], state["step"]) == (0, stop)
     second = opened(place).train_dataloader()
     second.load_state_dict(state)
     rest = keys_of(batch for _ in range(3 if stop < 8 else 2) for batch in second)
-    assert keys_of(seen)[:stop] + rest == expected[: stop + len(rest)]
-    assert len(rest) == 24 - stop
+    assert seen + rest == expected
+
+
+def test_a_loader_that_was_broken_off_goes_on(place):
+    whole = opened(place).train_dataloader()
+    expected = keys_of(batch for _ in range(3) for batch in whole)
+    loader = opened(place).train_dataloader()
+    assert keys_of(next(iter(loader)) for _ in range(24)) == expected
+
+
+def test_a_batch_that_is_made_ahead_is_of_the_epoch_that_was_begun(place, monkeypatch):
+    loader = opened(place).train_dataloader()
+    expected = keys_of(opened(place).train_dataloader())
+    make, turned = loader._batches, threading.Event()
+
+    def late(chosen):
+        turned.wait(5.0)
+        return make(chosen)
+
+    coming = iter(loader)
+    first = next(coming)
+    monkeypatch.setattr(loader, "_batches", late)
+    second = next(coming)
+    loader.load_state_dict(loader.state_dict() | {"epoch": 1})
+    turned.set()
+    assert keys_of([first, second, next(coming)]) == expected[:3]
 
 
 def test_other_ranks_of_as_large_a_step_go_on_with_a_state(place):
@@ -317,26 +341,37 @@ class Notes(pl.LightningModule):
     def validation_step(self, batch, index):
         self.log("held", batch["mel"].mean())
 
+    def test_step(self, batch, index):
+        self.log("last", batch["mel"].mean())
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trained(data, folder, steps, checkpoint=None):
+def fitted(data, checkpoint=None, **told):
     notes = Notes()
     trainer = pl.Trainer(
-        max_steps=steps,
-        max_epochs=-1,
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=folder,
+        enable_checkpointing=bool(told.get("callbacks")),
         num_sanity_val_steps=0,
+        **told,
     )
     trainer.fit(notes, datamodule=data, ckpt_path=checkpoint)
+    return notes, trainer
+
+
+def trained(data, folder, steps, checkpoint=None):
+    notes, trainer = fitted(data, checkpoint, max_steps=steps, max_epochs=-1)
     trainer.save_checkpoint(folder / f"{steps}.ckpt")
     return notes
+
+
+def steps_of(notes):
+    """Return epoch and step of each batch."""
+    return [draw[1:3] for draw, _, _ in notes.seen]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -344,6 +379,53 @@ def test_a_training_that_was_stopped_within_an_epoch_goes_on_with_the_very_batch
     whole = trained(opened(place), tmp_path, 19)
     first = trained(opened(place), tmp_path, 11)
     rest = trained(opened(place), tmp_path, 19, tmp_path / "11.ckpt")
+    assert len(whole.seen) == 19
     assert first.seen + rest.seen == whole.seen
     assert len({str(windows) for _, windows, _ in whole.seen}) > 10
     assert torch.equal(rest.number, whole.number)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("limit", "steps"), [(None, 8), (0.4, 3), (3, 3), (1, 1), (9, 8)])
+def test_every_epoch_of_a_training_has_all_its_steps(place, limit, steps):
+    notes, _ = fitted(opened(place), max_epochs=3, limit_train_batches=limit)
+    assert steps_of(notes) == [(epoch, step) for epoch in range(3) for step in range(steps)]
+    orders = {str([w for draw, w, _ in notes.seen if draw[1] == epoch]) for epoch in range(3)}
+    assert len(orders) == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("when", ["every_n_train_steps", "every_n_epochs"])
+def test_a_training_goes_on_from_any_checkpoint_as_if_it_had_not_stopped(
+    place, tmp_path, when, limit
+):
+    keep = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, **{when: 1})
+    told = {"max_epochs": 3, "limit_train_batches": limit}
+    whole, _ = fitted(opened(place, batch_size=10), callbacks=[keep], **told)
+    steps = limit or 3
+    assert steps_of(whole) == [(epoch, step) for epoch in range(3) for step in range(steps)]
+    kept = sorted(tmp_path.glob("*.ckpt"))
+    assert len(kept) == (3 if when == "every_n_epochs" else 3 * steps)
+    for checkpoint in kept:
+        done = int(checkpoint.stem.removeprefix("step="))
+        rest, _ = fitted(opened(place, batch_size=10), checkpoint, **told)
+        assert rest.seen == whole.seen[done:]
+        assert torch.equal(rest.number, whole.number)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_checkpoint_that_is_looked_at_does_not_move_the_next_training(place, tmp_path):
+    whole, trainer = fitted(opened(place), max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "end.ckpt")
+    data = opened(place)
+    trainer.test(Notes(), data, ckpt_path=tmp_path / "end.ckpt", verbose=False)
+    assert fitted(data, max_epochs=1)[0].seen == whole.seen
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_looks_at_what_is_trained_on_too(place):
+    data = opened(place)
+    _, trainer = fitted(data, max_epochs=1)
+    (told,) = trainer.validate(Notes(), data.train_dataloader(), verbose=False)
+    assert set(told) == {"held"}

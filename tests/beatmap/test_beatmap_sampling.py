@@ -52,6 +52,19 @@ def test_a_window_comes_as_often_as_it_weighs_to_the_next_whole_number(weights, 
     assert (seen <= np.ceil(expected + 1e-6)).all()
 
 
+def test_every_window_comes_as_often_as_it_weighs_on_average():
+    weights = np.array([600.0, 0.3, 300.0, 3.0, 0.7, 200.0, 1.0, 0.0])
+    sampling = sampling_of(weights, step_windows=8)
+    epochs = 2000
+    seen = np.zeros(8)
+    for epoch in range(epochs):
+        seen += np.bincount(sampling.step(epoch, 0), minlength=8)
+    expected = 8 * sampling.weights
+    spread = np.sqrt((expected % 1) * (1 - expected % 1) / epochs)
+    assert (np.abs(seen / epochs - expected) <= 4 * spread + 1e-9).all()
+    assert seen[:7].all()
+
+
 @given(COUNTS, st.fixed_dictionaries(SETTINGS))
 def test_any_step_may_be_asked_for_without_those_before_it(count, settings):
     whole = [epoch_of(sampling_of(np.ones(count), **settings), epoch) for epoch in range(3)]

@@ -109,7 +109,9 @@ def test_songs_tempi_and_versions_are_those_of_the_truth(store, corpus):
     found = corpus_statistics(store)
     kept = [song for song in corpus.songs if song.outcome in ("read", "part")]
     assert found.songs == len(kept)
-    assert sorted(found.bpm) == sorted(song.bpm for song in kept)
+    assert sorted(found.bpm) == pytest.approx(
+        sorted(song.bpm for song in kept), rel=1e-5
+    )  # v4 tells it by samples
     assert found.is_changing.sum() == sum(len(song.tempo_bpms) > 1 for song in kept)
     versions = Counter(str(s.version) for s in kept for b in s.beatmaps if b.is_readable)
     assert found.versions == versions
@@ -166,6 +168,23 @@ def test_densities_have_a_dot_a_beatmap_and_a_bar_a_song(store):
     assert sum(patch.get_height() for patch in right.patches) == found.songs
 
 
+def test_a_damaged_tempo_stands_at_the_end_and_is_told(store):
+    found = corpus_statistics(store)
+    odd = replace(found, bpm=np.append(found.bpm[1:], 200_000.0))
+    right = drawn(pictures.densities(odd))[1]
+    assert sum(patch.get_height() for patch in right.patches) == found.songs
+    assert len(right.patches) < 100
+    assert right.get_xlabel() == "tempo, beats a minute; 1 above 400 at the end"
+    assert drawn(pictures.densities(found))[1].get_xlabel() == "tempo, beats a minute"
+
+
+def test_the_tempo_of_a_song_is_the_first_that_holds(store):
+    slow = [replace(song, time_map=TimeMap.steady(70.0)) for song in store.songs]
+    other = Store.open(store.folder)
+    other.songs = tuple(slow)
+    assert (corpus_statistics(other).bpm == 70.0).all()
+
+
 def test_cells_are_labelled_with_their_shares(store):
     found = corpus_statistics(store)
     axes = drawn(pictures.cells_and_directions(found))
@@ -220,6 +239,17 @@ def test_a_song_shows_the_notes_of_its_stretch_and_no_others(onset):
     assert sound.get_xlim() == (8, 24)
     seconds = sound.child_axes[0].get_xlim()
     np.testing.assert_allclose(seconds, time_map.seconds_at([8, 24]))
+
+
+def test_pictures_of_other_sound_have_other_digests():
+    spec, notes, time_map = MelSpec(), Notes.none(), TimeMap.steady(120)
+    sound = np.full((16 * 64, spec.channels), -30, np.float16)
+    other, behind = sound.copy(), sound.copy()
+    other[:100] = -20
+    behind[600:] = -20
+    pictured = [pictures.song_with_notes(s, spec, time_map, notes) for s in (sound, other, behind)]
+    digests = [picture.digest for picture in pictured]
+    assert digests[0] == digests[2] != digests[1]
 
 
 def test_notes_of_mods_are_dots_and_do_not_stretch_the_picture():

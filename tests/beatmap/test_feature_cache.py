@@ -209,21 +209,43 @@ def test_a_bad_file_costs_its_own_song(sounds, tmp_path, folder, monkeypatch):
     changed = replace(sounds[1], digest="2" * 64)
     told = warm(folder, [bad, sounds[0], gone, nameless, changed, sounds[1]], OPTIONS)
     assert told.computed == 2
-    assert {name: kind for name, (kind, _) in told.refused.items()} == {
+    assert {name.rpartition(" [")[0]: kind for name, (kind, _) in told.refused.items()} == {
         f"{tmp_path / 'bad'}: song.egg": "undecodable_audio",
         f"{tmp_path / 'gone'}: song.egg": "io_error",
         f"{sounds[0].path}: no audio": "no_audio",
         f"{sounds[1].path}: song.egg": "changed_audio",
     }
-    assert "first bytes are b'no sound'" in told.refused[str(bad)][1]
+    named = f"{tmp_path / 'bad'}: song.egg [{bad.key[:12]}]"
+    assert "first bytes are b'no sound'" in told.refused[named][1]
     assert_holds(FeatureCache(folder, SPEC), sounds[:2])
     read = []
     contents_of = module._contents
     monkeypatch.setattr(module, "_contents", lambda s: read.append(str(s)) or contents_of(s))
     again = warm(folder, [bad, sounds[0], gone], OPTIONS)
     assert read == [str(gone)]  # what was refused for its bytes is not decoded again
-    assert again.refused[str(bad)] == told.refused[str(bad)]
+    assert again.refused[named] == told.refused[named]
     assert (again.found, again.computed) == (1, 0)
+
+
+def test_each_time_map_of_a_song_that_is_refused_is_told(tmp_path, folder):
+    bad = song(tmp_path, "bad", b"no sound at all")
+    slow = replace(bad, time_map=TimeMap.steady(60.0))
+    for _ in range(2):
+        assert len(warm(folder, [bad, slow], OPTIONS).refused) == 2
+
+
+def test_what_was_refused_is_tried_again_by_another_decoder(tmp_path, folder, monkeypatch):
+    bad = song(tmp_path, "bad", b"no sound at all")
+    warm(folder, [bad], OPTIONS)
+    read = []
+    contents_of = module._contents
+    monkeypatch.setattr(module, "_contents", lambda s: read.append(str(s)) or contents_of(s))
+    warm(folder, [bad], OPTIONS)
+    assert read == []
+    monkeypatch.setattr(module, "_DECODER", "libsndfile 99")
+    for _ in range(2):
+        assert len(warm(folder, [bad], OPTIONS).refused) == 1
+    assert read == [str(bad)]
 
 
 def test_a_file_that_was_mended_is_another(tmp_path, folder):
@@ -275,6 +297,33 @@ def test_a_budget_that_is_too_small_is_an_error_and_keeps_what_fits(sounds, fold
     assert 0 < len(FeatureCache(folder, SPEC)) < 4
     assert not (folder / ".staging").exists()
     assert warm(folder, sounds, OPTIONS).found > 0
+
+
+@pytest.mark.parametrize("asked", [[0], [3, 1], [1, 2, 3]])
+def test_songs_that_share_a_shard_with_those_asked_for_leave_for_room(sounds, folder, asked):
+    size = warm(folder, sounds, OPTIONS).size
+    cache = FeatureCache(folder, SPEC)
+    before = {sounds[n].key: cache.features(sounds[n].key).copy() for n in asked}
+    mean = cache.statistics(before).mean
+    budget = CacheOptions(budget_mb=0.95 * size / 1e6)
+    told = warm(folder, [sounds[n] for n in asked], budget)
+    assert (told.found, told.computed, told.dropped) == (len(asked), 0, 4 - len(asked))
+    assert told.size < 0.95 * size
+    assert told.size == sum(path.stat().st_size for path in folder.glob("*/*.np[yz]"))
+    cache = FeatureCache(folder, SPEC)
+    assert set(cache) == set(before)
+    assert all((cache.features(key) == features).all() for key, features in before.items())
+    assert (cache.statistics(before).mean == mean).all()
+    again = warm(folder, [sounds[n] for n in asked], budget)
+    assert (again.found, again.dropped, again.size) == (len(asked), 0, told.size)
+
+
+def test_new_songs_and_some_of_a_shard_fit_together(sounds, folder):
+    three = warm(folder, sounds[:3], OPTIONS).size
+    told = warm(folder, sounds[2:], CacheOptions(budget_mb=three / 1e6))
+    assert (told.found, told.computed, told.dropped) == (1, 1, 2)
+    assert told.size <= three
+    assert_holds(FeatureCache(folder, SPEC), sounds[2:])
 
 
 def test_two_runs_at_once_are_refused(sounds, folder):

@@ -28,6 +28,7 @@ from workbench.beatmap.maps.bundles import (
     extract,
     level_bundles,
     level_files,
+    pack_level,
     read_bundle,
     read_packs,
 )
@@ -357,6 +358,32 @@ def held_level(*beatmaps: tuple[str, str], sound: bytes = b"RIFF") -> BundleLeve
 def speeds_of(level: BundleLevel, *speeds: Speeds) -> list[float]:
     files = level_files(level, PackLevel(id="level", bpm=100.0, speeds=speeds))
     return [beatmap.njs for beatmap in read_level(HeldFiles(files)).beatmaps]
+
+
+def test_a_pack_without_previews_still_knows_its_level() -> None:
+    tree = {"_levelID": "One", "m_Name": "OneBeatmapLevel", "_previewDifficultyBeatmapSets": None}
+    level = pack_level(tree, "pack", {})
+    assert level is not None and level.speeds == ()
+    sets = [{"_previewDifficultyBeatmaps": None}]
+    level = pack_level(tree | {"_previewDifficultyBeatmapSets": sets}, "pack", {})
+    assert level is not None and level.speeds[0].of == {}
+
+
+def test_a_mistake_in_reading_costs_one_level(
+    game: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = extract(game, tmp_path / "whole", ExtractOptions())
+    read = bundles.read_bundle
+    first = level_bundles(game)[0]
+
+    def fails(path: Path) -> BundleLevel:
+        if path == first:
+            raise ZeroDivisionError("a mistake")
+        return read(path)
+
+    monkeypatch.setattr(bundles, "read_bundle", fails)
+    done = extract(game, tmp_path / "maps", ExtractOptions())
+    assert done.refused == {**whole.refused, first.stem: "crash"}
 
 
 def test_speeds_of_characteristics_do_not_overwrite_each_other() -> None:

@@ -11,9 +11,17 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.beatmap.maps import charted
 from workbench.beatmap.maps.charted import AUDIO, charted_map, struck, write_charted_maps
-from workbench.beatmap.maps.charts import OPEN, Chart, Frets, chart_places, read_charts
-from workbench.beatmap.maps.level import HeldFiles, Level
+from workbench.beatmap.maps.charts import (
+    OPEN,
+    Chart,
+    ChartedSong,
+    Frets,
+    chart_places,
+    read_charts,
+)
+from workbench.beatmap.maps.level import HeldFiles, Level, MapFiles
 from workbench.beatmap.maps.places import map_places
 from workbench.beatmap.maps.reading import read_level
 from workbench.beatmap.maps.timemap import TimeMap
@@ -178,6 +186,53 @@ def write_song(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("delay_ms", [-900_000_000, 900_000_000])
+def test_a_delay_longer_than_any_song_is_a_reason(delay_ms: int) -> None:
+    files = notes_text(delay_ms) | {"song.ogg": clicks(0.5)}
+    with pytest.raises(BeatmapError, match="a delay of") as refused:
+        charted_map(HeldFiles(files), "song")
+    assert refused.value.kind == "bad_delay"
+
+
+@pytest.mark.parametrize("rate", [2**31 - 1, 500_000, 999])
+def test_audio_of_a_rate_that_none_has_is_a_reason(rate: int) -> None:
+    sound = io.BytesIO()
+    soundfile.write(sound, np.ones((1000, 1)) / 2, 8000, format="WAV")
+    content = bytearray(sound.getvalue())
+    content[24:28] = rate.to_bytes(4, "little")
+    files = notes_text() | {"song.wav": bytes(content)}
+    with pytest.raises(BeatmapError, match="samples a second") as refused:
+        charted_map(HeldFiles(files), "song")
+    assert refused.value.kind == "bad_audio"
+
+
+def test_another_part_does_not_pass_for_what_is_there(tmp_path: Path) -> None:
+    for name in ("one", "a song!"):
+        write_song(tmp_path / "songs" / name, notes_text() | {"song.ogg": clicks(0.5, 1.0)})
+    guitar = write_charted_maps(tmp_path / "songs", tmp_path / "maps")
+    bass = write_charted_maps(tmp_path / "songs", tmp_path / "maps", part="bass")
+    again = write_charted_maps(tmp_path / "songs", tmp_path / "maps", part="bass")
+    assert (guitar.written, bass.written, bass.here, again.here) == (2, 2, 0, 2)
+    parts = [json.loads(path.read_bytes())["part"] for path in tmp_path.rglob("_origin.json")]
+    assert sorted(parts) == ["bass", "bass", "guitar", "guitar"]
+
+
+def test_a_mistake_in_reading_costs_one_song(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        write_song(tmp_path / "songs" / name, notes_text() | {"song.ogg": clicks(0.5, 1.0)})
+
+    def fails(files: MapFiles) -> ChartedSong:
+        if files.place == "one":
+            raise MemoryError
+        return read_charts(files)
+
+    monkeypatch.setattr(charted, "read_charts", fails)
+    done = write_charted_maps(tmp_path / "songs", tmp_path / "maps")
+    assert (done.written, done.refused) == (1, {"one": "crash"})
 
 
 def test_songs_are_written_as_maps_once_and_a_bad_one_costs_itself(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import random
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -464,3 +465,12 @@ def test_a_charted_song_is_a_plain_value() -> None:
     text = chart_text({("guitar", "Expert"): [(0, 0, 0)]}, [(0, 60.0)])
     read = song(notes__chart=text)
     assert dataclasses.replace(read, title="x").charts == read.charts
+
+
+def test_a_line_of_blanks_costs_no_time() -> None:
+    blanks = b" " * 60_000
+    content = b"[Song]\n" + b"\n".join([b"a = b" + blanks + b"c", b"a" + blanks + b"c", blanks])
+    begun = time.process_time()
+    with pytest.raises(BeatmapError, match="no section SyncTrack"):
+        song(**{"notes.chart": content})
+    assert time.process_time() - begun < 2

@@ -19,10 +19,13 @@ from hypothesis import strategies as st
 from map_archives import hash_of, map_files, with_entry, zipped
 from map_service import PAGE, MapServiceServer, served_map
 
+from workbench.beatmap.maps import mapservice
 from workbench.beatmap.maps.archives import read_through
 from workbench.beatmap.maps.download import STATE_NAME, Downloaded, download, read_state
+from workbench.beatmap.maps.level import Level, MapFiles
 from workbench.beatmap.maps.mapservice import Offer, judged
 from workbench.beatmap.maps.places import map_places
+from workbench.beatmap.maps.reading import read_level
 from workbench.beatmap.maps.sources_options import DownloadOptions
 from workbench.cli import run
 from workbench.errors import BeatmapError, OptionsError, SourceError
@@ -429,7 +432,7 @@ def test_killed_at_any_moment_the_same_call_comes_to_the_same_folder(
 ) -> None:
     chance = random.Random(kills)
     maps = [served_map(number) for number in range(12 * kills)]
-    with MapServiceServer(maps, rate=30_000) as service:
+    with MapServiceServer(maps, rate=8000) as service:  # slow enough for a busy machine
         for _ in range(kills):
             process = begun(tmp_path, service)
             assert process.stdout is not None
@@ -439,6 +442,7 @@ def test_killed_at_any_moment_the_same_call_comes_to_the_same_folder(
             process.communicate()
             assert_sound(tmp_path)
         assert 0 < len(zips(tmp_path)) < len(maps)
+        service.rate = 0
         done = download(tmp_path, options(service))
         assert zips(tmp_path) == wanted(service)
         assert (done.maps, done.is_done, done.refused, done.left_out) == (len(maps), True, {}, {})
@@ -591,8 +595,40 @@ def test_when_no_map_comes_the_download_stops_and_loses_none(
     with pytest.raises(SourceError, match="nor did the 2 maps before"):
         download(tmp_path, options(service, attempts=1))
     service.faults.clear()
+    for lost in service.maps[:3]:
+        service.faults.add(match=lost.level_hash, kind="500", times=None)
+    for _ in range(2):  # what stays away does not keep the others away
+        done = download(tmp_path, options(service, attempts=1))
+        assert (done.maps, done.postponed, done.is_done) == (COUNT - 3, 3, True)
+    service.faults.clear()
     assert download(tmp_path, options(service)).maps == COUNT
     assert zips(tmp_path) == wanted(service)
+
+
+def test_zips_that_lie_damaged_at_the_service_are_refused_and_the_others_come(
+    service: MapServiceServer, tmp_path: Path
+) -> None:
+    for number in range(4):
+        each = service.maps[number]
+        service.maps[number] = dataclasses.replace(each, content=each.content[:-9])
+    done = download(tmp_path, options(service, attempts=2))
+    assert done.refused == {each.id: "bad_zip" for each in service.maps[:4]}
+    assert (done.maps, done.postponed, done.is_done) == (COUNT - 4, 0, True)
+    assert not list((tmp_path / ".work").glob("*.zip*"))
+
+
+def test_a_mistake_in_reading_costs_one_map_of_a_download(
+    service: MapServiceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(files: MapFiles) -> Level:
+        if service.maps[1].level_hash in files.place:
+            raise ZeroDivisionError("a mistake")
+        return read_level(files)
+
+    monkeypatch.setattr(mapservice, "read_level", fails)
+    done = download(tmp_path, options(service))
+    assert done.refused == {service.maps[1].id: "crash"}
+    assert done.maps == COUNT - 1
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("404", "http_404"), ("403", "http_403")])

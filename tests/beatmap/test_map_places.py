@@ -61,6 +61,22 @@ def test_a_folder_is_a_map_by_its_info_in_any_case(tmp_path: Path, info: str) ->
     assert [place.name for place in map_places(tmp_path)] == ["a/b"]
 
 
+def test_an_info_json_above_maps_does_not_swallow_them(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    write(tmp_path / "below" / "two")
+    (tmp_path / "info.json").write_text('{"title": "my maps"}')
+    (tmp_path / "below" / "INFO.json").write_text("")
+    assert [place.name for place in map_places(tmp_path)] == ["below/two", "one"]
+    (tmp_path / "below" / "INFO.json").write_text('{"difficultyLevels": []}')
+    assert [place.name for place in map_places(tmp_path)] == ["below", "one"]
+
+
+def test_an_info_json_above_nothing_is_a_map_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "info.json").write_text("{")
+    assert [place.name for place in map_places(tmp_path)] == ["a"]
+
+
 def test_maps_come_in_the_order_of_their_names_whatever_was_made_first(tmp_path: Path) -> None:
     names = ["b", "a", "é", "z/y", "z-y", "Z", "日本", "a b"]
     for root, order in (("one", names), ("two", names[::-1])):

@@ -22,7 +22,7 @@ from workbench.beatmap.maps.process import process
 from workbench.beatmap.maps.roots import list_fingerprint, places_of
 from workbench.beatmap.maps.store import Store
 from workbench.cli import run
-from workbench.errors import OptionsError, SinkError, SourceError
+from workbench.errors import BeatmapError, OptionsError, SinkError, SourceError
 from workbench.progress import Progress
 
 SMALL = {"part_songs": 5}
@@ -349,6 +349,68 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     with pytest.raises(OptionsError, match=r"holds notes_0000.parquet and no manifest.json"):
         process([tmp_path / "maps"], tmp_path / "mine", ProcessOptions(fresh=False))
     assert content_of(tmp_path / "mine") == {"notes_0000.parquet": b"mine"}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("content", [b'{"name": "an app"}', b"[]", b"no json", b""])
+def test_a_manifest_of_another_program_is_never_written_over(tmp_path, content, fresh):
+    write_maps(tmp_path / "maps", 1)
+    (tmp_path / "app").mkdir()
+    mine = {MANIFEST: content, "notes_0000.parquet": b"mine"}
+    for name, held in mine.items():
+        (tmp_path / "app" / name).write_bytes(held)
+    with pytest.raises(OptionsError, match="none of a store of maps") as refused:
+        process([tmp_path / "maps"], tmp_path / "app", ProcessOptions(fresh=fresh))
+    assert "--fresh" not in str(refused.value)
+    held = content_of(tmp_path / "app")
+    assert {name: held[name] for name in held if "lock" not in name} == mine
+
+
+def test_the_lock_of_a_store_outlives_the_work_on_it(tmp_path):
+    write_maps(tmp_path / "maps", 2)
+    for _ in range(2):
+        process([tmp_path / "maps"], tmp_path / "store", ProcessOptions())
+        left = [path.name for path in (tmp_path / "store" / ".staging").iterdir()]
+        assert left == ["lock"]
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+@pytest.mark.parametrize("name", ["songs_0000.jsonl", "notes_0000.parquet"])
+def test_a_store_that_lost_a_file_is_not_gone_on_with(tmp_path, name, harm):
+    write_maps(tmp_path / "maps", 2)
+    process([tmp_path / "maps"], tmp_path / "store", ProcessOptions())
+    file = tmp_path / "store" / name
+    file.write_bytes(file.read_bytes()[:-9])
+    if harm == "gone":
+        file.unlink()
+    with pytest.raises(BeatmapError, match=f"{name}.*with --fresh") as refused:
+        process([tmp_path / "maps"], tmp_path / "store", ProcessOptions())
+    assert refused.value.kind == "bad_store"
+    process([tmp_path / "maps"], tmp_path / "store", ProcessOptions(fresh=True))
+    assert len(Store.open(tmp_path / "store").songs) == 2
+
+
+def test_what_is_said_beside_a_zip_is_part_of_the_list(tmp_path):
+    write_maps(tmp_path / "maps", 3)
+    (told,) = [place.path for place in places_of([tmp_path / "maps"]) if place.kind == "zip"]
+    found = []
+    for score in (0.5, 0.7):
+        told.with_suffix(".json").write_text(
+            json.dumps({"versions": [], "stats": {"score": score}})
+        )
+        found.append(list_fingerprint(places_of([tmp_path / "maps"])))
+    os.utime(told.with_suffix(".json"), (1, 1))
+    assert found[0] != found[1] == list_fingerprint(places_of([tmp_path / "maps"]))
+
+
+@pytest.mark.parametrize("difficulties", [None, [], 5])
+def test_an_info_that_lists_nothing_is_refused_as_that(tmp_path, difficulties):
+    info = v2_info("song", 120.0, ("Expert",), "Standard") | {
+        "_difficultyBeatmapSets": difficulties
+    }
+    put(tmp_path / "maps", "one", {"Info.dat": json.dumps(info).encode()}, zipped=False)
+    done = process([tmp_path / "maps"], tmp_path / "store", ProcessOptions())
+    assert done.manifest.refused == {"no_beatmaps": 1}
 
 
 def test_a_folder_without_maps_and_a_place_that_is_none_are_told(tmp_path):

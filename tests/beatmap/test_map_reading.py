@@ -2,11 +2,25 @@
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_maps import AUDIO_DATA, COMPACT, MADE, NOTES, PLAIN_2, V4, files_of, info_v2, note, text
+from made_maps import (
+    AUDIO_DATA,
+    COMPACT,
+    LIGHTS,
+    MADE,
+    NOTES,
+    PLAIN_2,
+    V4,
+    files_of,
+    info_v2,
+    info_v4,
+    note,
+    text,
+)
 
 from workbench.beatmap.maps.identity import level_hash
 from workbench.beatmap.maps.level import HeldFiles
@@ -561,15 +575,95 @@ def test_a_level_without_a_readable_info_is_refused_by_its_reason(files, kind):
     assert "songs/one" in str(refused.value)
 
 
-def test_one_bad_difficulty_of_the_info_costs_itself():
+def test_one_bad_value_of_a_listed_difficulty_costs_itself():
     info = json.loads(info_v2())
     levels = info["_difficultyBeatmapSets"][0]["_difficultyBeatmaps"]
+    levels[0]["_noteJumpMovementSpeed"] = "16"
+    levels[0]["_customData"] = {"_requirements": 3, "_difficultyLabel": "Mine"}
     levels.insert(0, {"_difficulty": 5, "_beatmapFilename": "Hard.dat"})
     info["_difficultyBeatmapSets"].append(None)
     level = read_level(HeldFiles({"Info.dat": text(info), "Expert.dat": text(PLAIN_2)}))
-    assert [b.difficulty for b in level.beatmaps] == ["Expert"]
-    fault = next(f for f in level.faults if f.kind == "wrong_type")
-    assert fault.place.endswith("_difficultyBeatmapSets[0]._difficultyBeatmaps[0]._difficulty")
+    bad, good = level.beatmaps
+    assert (bad.difficulty, bad.is_readable) == ("", False)
+    assert (good.difficulty, good.njs, good.offset, good.label) == ("Expert", 0, -0.5, "Mine")
+    assert good.requirements == () and len(good.objects.notes) == 3
+    places = [f.place.partition("_difficultyBeatmaps")[2] for f in level.faults if f.is_fatal]
+    expected = [
+        "[0]._difficulty",
+        "[1]._noteJumpMovementSpeed",
+        "",
+        "[1]._customData._requirements",
+    ]
+    assert places == expected
+
+
+def test_one_bad_value_of_the_audio_leaves_its_tempo():
+    info = json.loads(info_v4(bpm=90))
+    info["audio"]["songDuration"] = "60"
+    level = read_level(HeldFiles({"Info.dat": text(info), "Expert.dat": text(V4)}))
+    assert (level.bpm, level.audio, level.duration) == (90, "song.ogg", 0)
+    assert "wrong_type" in kinds(level.faults)
+
+
+def test_a_null_in_the_info_counts_as_missing():
+    info = json.loads(info_v2()) | {"_songSubName": None}
+    level = read_level(HeldFiles({"Info.dat": text(info), "Expert.dat": text(PLAIN_2)}))
+    (fault,) = level.faults
+    assert (fault.kind, fault.is_fatal, level.subtitle) == ("null_value", False, "")
+
+
+def test_an_info_of_more_difficulties_than_any_song_has_is_refused():
+    info = json.loads(info_v2())
+    (each,) = info["_difficultyBeatmapSets"][0]["_difficultyBeatmaps"]
+    info["_difficultyBeatmapSets"][0]["_difficultyBeatmaps"] = [each] * 201
+    with pytest.raises(BeatmapError, match="201 difficulties, over 200") as refused:
+        read_level(HeldFiles({"Info.dat": text(info)}))
+    assert refused.value.kind == "too_many_difficulties"
+
+
+@pytest.mark.parametrize("box", [None, 3, {"l": [None]}, {"l": [7, {"i": 0}]}, {"l": None}, {}])
+def test_a_bad_box_of_lights_costs_itself(box):
+    lights = {**LIGHTS, "eventBoxGroups": [{"t": 1, "e": [box, {"l": [{"i": 9}]}]}]}
+    files = {"Info.dat": info_v4(), "Expert.dat": text(V4), "Lightshow.dat": text(lights)}
+    level = read_level(HeldFiles(files))
+    told = [f.place for f in level.all_faults() if f.kind == "bad_index"]
+    assert told == ["Lightshow.dat: $.eventBoxGroups[0].e[1].l[0].i"]
+
+
+def test_a_file_is_found_however_its_accents_are_written():
+    composed, apart = (unicodedata.normalize(form, "Expért.dat") for form in ("NFC", "NFD"))
+    files = {"Info.dat": info_v2(file=composed), apart: text(PLAIN_2)}
+    level = read_level(HeldFiles(files))
+    assert level.beatmaps[0].is_readable
+    assert not {"missing_file", "unlisted_file"} & kinds(level.all_faults())
+
+
+def test_an_escape_of_half_a_sign_costs_that_sign():
+    whole = text(PLAIN_2)[:-1] + rb',"_customData":{"by":"%s"}}'
+    broken = of_text(whole.replace(b"%s", rb"\ud83d"))
+    assert broken.is_readable and "bad_utf8" in kinds(broken.faults)
+    assert broken.document.tree()["_customData"]["by"] == "\ufffd"
+    for said, name in ((rb"\ud83d\ude00", "\U0001f600"), (rb"\\ud83d", r"\ud83d")):
+        sound = of_text(whole.replace(b"%s", said))
+        assert sound.document.tree()["_customData"]["by"] == name
+        assert "bad_utf8" not in kinds(sound.faults)
+
+
+@pytest.mark.parametrize("bpm", [1e-320, 1e-4, 1e7, -1])
+def test_a_tempo_that_no_song_has_is_told_and_times_are_numbers(bpm):
+    files = {"Info.dat": info_v2(bpm=bpm), "Expert.dat": text(PLAIN_2)}
+    level = read_level(HeldFiles(files))
+    (beatmap,) = level.beatmaps
+    assert "bad_tempo" in kinds(level.faults) and beatmap.time_map.bpm.tolist() == [120]
+    changed = of_text(text({**COMPACT, "bpmEvents": [{"b": 0, "m": 90}, {"b": 8, "m": bpm}]}))
+    assert "bad_tempo" in kinds(changed.faults) and changed.time_map.bpm.tolist() == [120, 90]
+
+
+@pytest.mark.parametrize(("bpm", "disagrees"), [(120, False), (121, True)])
+def test_only_the_first_tempo_of_v4_can_disagree_with_the_info(bpm, disagrees):
+    files = MADE["v4_audio"] | {"Info.dat": info_v4(bpm=bpm, audio_data="Sound.dat")}
+    level = read_level(HeldFiles(files))
+    assert ("tempo_disagreement" in kinds(level.faults)) == disagrees
 
 
 def test_a_tempo_of_zero_is_told_and_time_goes_on():

@@ -86,6 +86,32 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch):
     assert refused.value.kind == "too_large"
 
 
+@pytest.mark.parametrize("packed", [gzip.compress, lambda data: data])
+def test_a_text_of_more_objects_than_memory_holds_is_refused(monkeypatch, packed):
+    monkeypatch.setattr(documents, "MAX_OBJECTS", 1000)
+    assert plain(packed(b"[" + b"{}," * 1000 + b"0]"), "a")
+    with pytest.raises(BeatmapError, match="more than 1,000 objects") as refused:
+        plain(packed(b"[" + b"{}," * 1001 + b"0]"), "a")
+    assert refused.value.kind == "too_large"
+
+
+def test_a_list_of_nothing_that_fits_costs_no_more_than_a_second():
+    begun = time.process_time()
+    found = Found("E.dat")
+    file = SchemaDecoder(v2.Difficulty).decode(b'{"_notes":[%s1]}' % (b"1," * 1_000_000), found)
+    assert file._notes is None and "too_many_bad" in {fault.kind for fault in found.faults()}
+    assert time.process_time() - begun < 2
+    with pytest.raises(BeatmapError, match="more than 10,000,000 values"):
+        plain(b"[" + b"1," * 10_000_001 + b"1]", "a")
+
+
+def test_a_text_of_too_many_bytes_is_refused_packed_or_not(monkeypatch):
+    monkeypatch.setattr(documents, "MAX_BYTES", 1000)
+    assert len(plain(b"1" * 1000, "a")) == 1000
+    with pytest.raises(BeatmapError, match="more than 1,000 bytes"):
+        plain(b"1" * 1001, "a")
+
+
 def test_a_document_is_its_json_and_not_its_bytes():
     one, other = document_of(text(PLAIN_2)), document_of(json.dumps(PLAIN_2, indent=2).encode())
     assert one == other and one != document_of(text({**PLAIN_2, "_notes": []}))

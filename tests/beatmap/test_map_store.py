@@ -345,6 +345,21 @@ def test_levels_that_are_there_already_are_counted_and_stored_once(tmp_path):
     assert reads[2].song.key in store.skipped()[0].detail
 
 
+def test_a_copy_with_audio_of_a_level_without_is_told_as_that(tmp_path):
+    (read,) = some_songs(1)
+    silent = replace(read, song=replace(read.song, audio_digest=""))
+    sounding = replace(read, song=replace(read.song, audio_digest="ab" * 32))
+    for number, (copies, reasons) in enumerate(
+        [
+            ([silent, sounding, silent], ["duplicate_with_audio", "duplicate"]),
+            ([sounding, silent, sounding], ["duplicate", "duplicate"]),
+        ]
+    ):
+        store = stored(tmp_path / str(number), copies)
+        assert [skip.reason for skip in store.skipped()] == reasons
+        assert (len(store.songs), store.manifest.duplicates) == (1, 2)
+
+
 def test_what_is_no_store_or_not_finished_or_damaged_is_told(tmp_path):
     with pytest.raises(BeatmapError, match="no store of maps") as failed:
         Store.open(tmp_path)
@@ -357,7 +372,7 @@ def test_what_is_no_store_or_not_finished_or_damaged_is_told(tmp_path):
     (tmp_path / "s" / MANIFEST).write_bytes(store.manifest.to_bytes())
     assert Store.open(tmp_path / "s").manifest == store.manifest
     (tmp_path / "s" / "songs_0000.jsonl").write_text("{}\n")
-    with pytest.raises(BeatmapError, match="its songs cannot be read"):
+    with pytest.raises(BeatmapError, match=r"its songs cannot be read .* with --fresh"):
         Store.open(tmp_path / "s")
 
 
@@ -374,6 +389,14 @@ def test_the_first_few_faults_of_each_kind_are_kept_and_all_are_counted():
     kept, counts = few_of_each(faults)
     assert counts == {"a": 50, "b": 50}
     assert [fault.place for fault in kept] == [str(n) for n in range(10)]
+
+
+def test_a_fault_that_stands_for_many_counts_as_many():
+    faults = [
+        Fault(kind="a", place="1", detail="", count=500),
+        Fault(kind="a", place="2", detail=""),
+    ]
+    assert few_of_each(faults)[1] == {"a": 501}
 
 
 def test_a_skip_comes_out_of_its_line_as_it_went_in():

@@ -104,6 +104,7 @@ def test_a_gap_between_regions_is_filled_evenly():
         lambda: TimeMap.of_regions([0], [10], [1], [1], 44100),
         lambda: TimeMap.of_regions([0], [10], [0], [1], 0),
         lambda: TimeMap.of_regions([0, 44100], [88200, 132300], [0, 2], [4, 6], 44100),
+        lambda: TimeMap.of_regions([0, 44100], [44100, 88200], [0, 3], [2, 5], 44100),
         lambda: TimeMap.from_json({"beat": [0], "seconds": [0]}),
         lambda: TimeMap.from_json({"beat": [0], "seconds": [0], "bpm": ["x"]}),
         lambda: TimeMap(beat=np.zeros(2), seconds=np.zeros(2), bpm=np.ones(2)),
@@ -121,3 +122,24 @@ def test_maps_differ_when_a_number_does():
     assert TimeMap.steady(120) != TimeMap.steady(120.001)
     assert len({TimeMap.steady(120), TimeMap.steady(120), TimeMap.steady(121)}) == 2
     assert TimeMap.steady(120).__eq__(120) is NotImplemented
+
+
+@settings(max_examples=60)
+@given(
+    tempi,
+    st.lists(st.tuples(st.floats(-1e5, 1e5), tempi), min_size=1, max_size=6),
+    st.lists(st.floats(0, 1e-8), min_size=1, max_size=6),
+)
+def test_of_changes_too_near_to_sound_apart_the_later_holds(bpm, pairs, steps):
+    pairs = [(beat + step, tempo) for beat, tempo in pairs for step in np.cumsum(steps)]
+    times = of(bpm, pairs)
+    assert times.bpm[-1] == max(pairs, key=lambda pair: pair[0])[1] or len(pairs) > len(times.bpm)
+    at = np.sort([beat for beat, _ in pairs])
+    assert (np.diff(times.seconds_at(at)) >= 0).all()
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-300, 1e-11, 1e-9])
+def test_two_changes_at_nearly_one_beat_are_the_later_one(apart):
+    times = TimeMap.of_changes(120, [0.0, apart], [100, 50])
+    assert times.bpm.tolist()[-1] == 50
+    assert times.seconds_at([2.0])[0] == pytest.approx(2.4, abs=1e-6)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tracemalloc
 import warnings
 
 import librosa
@@ -47,7 +48,10 @@ def mel_of_librosa(samples, spec):
 def columns_by_interp(frames, count, spec, time_map):
     seconds = time_map.seconds_at(np.arange(count) / spec.columns_a_beat)
     place = seconds * spec.sample_rate / spec.hop_length
-    return np.column_stack([np.interp(place, np.arange(len(frames)), each) for each in frames.T])
+    silence = [FLOOR_DB] * spec.n_mels + [0.0] * spec.onset
+    at = np.arange(-1, len(frames))
+    known = np.vstack([silence[: frames.shape[1]], frames]).T
+    return np.column_stack([np.interp(place, at, each) for each in known])
 
 
 # --- features
@@ -61,7 +65,7 @@ def columns_by_interp(frames, count, spec, time_map):
     spec=st.builds(
         MelSpec,
         sample_rate=st.sampled_from([16_000, 22_050, 44_100]),
-        n_fft=st.sampled_from([512, 2000, 2048]),
+        n_fft=st.sampled_from([512, 2000, 2001, 2047, 2048]),
         hop_length=st.sampled_from([160, 512]),
         n_mels=st.sampled_from([40, 80, 128]),
         onset=st.booleans(),
@@ -71,7 +75,8 @@ def test_frames_are_those_of_librosa(seconds, seed, loudness, spec):
     samples = loudness * music(seconds, spec.sample_rate, seed) + np.float32(1e-7)
     frames = frames_of(samples, spec)
     expected = mel_of_librosa(samples, spec)
-    assert frames.shape == expected.shape == (1 + len(samples) // spec.hop_length, spec.channels)
+    hops = (len(samples) - spec.n_fft % 2) // spec.hop_length
+    assert frames.shape == expected.shape == (1 + hops, spec.channels)
     assert np.abs(frames - expected)[:, : spec.n_mels].max() < 0.02
     if spec.onset:
         assert np.abs(frames[:, -1] - expected[:, -1]).max() < 0.01
@@ -144,6 +149,39 @@ def test_blocks_do_not_show(monkeypatch):
     whole = frames_of(samples, SPEC)
     monkeypatch.setattr(mel_module, "_BLOCK", 7)
     assert np.abs(frames_of(samples, SPEC) - whole).max() < 1e-3
+
+
+@pytest.mark.parametrize("samples", [511, 512, 513, 5120, 5121])
+def test_an_odd_window_has_the_frames_of_librosa(samples):
+    spec = MelSpec(n_fft=2047)
+    sound = music(0.5)[:samples]
+    frames = frames_of(sound, spec)
+    np.testing.assert_allclose(frames, mel_of_librosa(sound, spec), atol=0.02)
+    assert len(mel(sound, spec, TimeMap.steady(120.0))) == -(-samples * 32 // 22_050)
+
+
+def test_columns_before_the_audio_are_silent():
+    time_map = TimeMap(beat=np.zeros(1), seconds=np.array([-1.0]), bpm=np.array([60.0]))
+    columns = mel(music(1.0) + np.float32(0.1), SPEC, time_map)
+    assert columns.shape == (32, 81)
+    assert (columns[:15, :80] == FLOOR_DB).all()
+    assert (columns[:15, 80] == 0).all()
+    assert (columns[16:, 0] > -40).all()
+
+
+def test_columns_of_a_damaged_tempo_are_made_in_little_memory(monkeypatch):
+    frames = np.random.default_rng(0).uniform(-80, 0, (50, 81)).astype(np.float32)
+    time_map = TimeMap.steady(80_000.0)
+    whole = aligned(frames, 50 * 512, SPEC, time_map)
+    monkeypatch.setattr(mel_module, "_COLUMN_BLOCK", 999)
+    assert (aligned(frames, 50 * 512, SPEC, time_map) == whole).all()
+    monkeypatch.undo()
+    tracemalloc.start()
+    many = aligned(frames, 10 * 22_050, SPEC, time_map)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(many) == 213_334
+    assert peak < 1.5 * many.nbytes
 
 
 def test_silence_is_the_floor_and_not_the_loudest():
@@ -249,6 +287,7 @@ def test_files_that_sound_together_are_summed():
         (file_of(music(0.0)), "empty_audio", "without a sample"),
         (file_of(np.full(99, np.nan), subtype="FLOAT"), "odd_audio", "no numbers"),
         (file_of(np.full(99, np.inf), subtype="FLOAT"), "odd_audio", "no numbers"),
+        (file_of(np.ones(1), 48_000), "empty_audio", "too short for one sample at 22050 Hz"),
         (file_of(music(0.1), 999), "undecodable_audio", "a sample rate of 999 Hz"),
     ],
 )

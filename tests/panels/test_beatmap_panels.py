@@ -1,6 +1,7 @@
 """What a notebook shows of a corpus of maps, held against what is true of one made for it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +10,16 @@ from PIL import Image as Pillow
 from workbench.beatmap.maps.options import ProcessOptions
 from workbench.beatmap.maps.process import process
 from workbench.beatmap.maps.store import Store
+from workbench.beatmap.pictures import chart_with_notes
 from workbench.beatmap.statistics import (
     DifficultyStatistics,
     chart_notes,
     corpus_statistics,
+    densest_charts,
     left_out,
     token_losses,
 )
-from workbench.beatmap.writer.cache import warm
+from workbench.beatmap.writer.cache import FeatureCache, warm
 from workbench.beatmap.writer.corpus import VOCABULARIES, sounds_of
 from workbench.beatmap.writer.options import CacheOptions
 from workbench.beatmap.writer.tokens import rounding_ms
@@ -124,6 +127,24 @@ def test_the_notes_of_a_chart_are_its_own(corpus, store):
             ]
             found = chart_notes(store, song, number)
             np.testing.assert_array_equal(np.sort(rows.beat), found.beat)
+
+
+def test_a_song_that_can_be_drawn_has_features(store, tmp_path):
+    folder, options = tmp_path / "features", CacheOptions(progress=False)
+    cache = FeatureCache(folder, options.spec)
+    assert densest_charts(store, cache) == []
+    without, *others = store.songs
+    warm(folder, sounds_of(others, store.places()), options)
+    cache = FeatureCache(folder, options.spec)
+    charts = densest_charts(store, cache)
+    assert [chart.song for chart in charts] == [s for s in others if s.audio_digest]
+    for chart in charts:
+        assert chart.beatmap.counts["notes"] == max(b.counts["notes"] for b in chart.song.beatmaps)
+    picture = chart_with_notes(store, cache, charts[0])
+    assert " with 0 notes" not in picture.caption
+    silent = Store.open(store.folder)
+    silent.songs = (replace(without, audio_digest=""),)
+    assert densest_charts(silent, cache) == []
 
 
 def test_a_second_run_of_features_finds_all(corpus, store, tmp_path):

@@ -15,18 +15,22 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from workbench.beatmap.maps.objects import Notes
+from workbench.beatmap.maps.store import Store
 from workbench.beatmap.maps.timemap import TimeMap
 from workbench.beatmap.statistics import (
     DEGREES,
-    DIRECTION_NAMES,
     LANES,
     LAYERS,
     CorpusStatistics,
     DifficultyStatistics,
     LeftOut,
+    chart_notes,
 )
+from workbench.beatmap.writer.cache import FeatureCache
+from workbench.beatmap.writer.corpus import ChosenChart
 from workbench.beatmap.writer.mel import FLOOR_DB
 from workbench.beatmap.writer.options import MelSpec
+from workbench.beatmap.writer.tokens import DIRECTION_NAMES
 from workbench.figures import (
     BLUE,
     GREY,
@@ -51,6 +55,7 @@ _SHADES = tuple(
 )
 _GREYS = 16  # levels of the sound, few, so that a picture in a notebook stays small
 _MOST_DOTS = 400  # of a difficulty
+_MOST_BPM = 400.0  # drawn as it is; a damaged one would make a bar for every tempo up to it
 _BAR = 4  # beats; a window's bar, whatever the metre
 
 
@@ -141,7 +146,26 @@ def song_with_notes(
     seconds.tick_params(labelsize=SMALL, colors=INK)
     figure.legend(frameon=False, fontsize=SMALL, loc="outside upper right", ncols=2)
     caption = f"beats {first_beat:g} to {last:g} with {len(shown):,} notes"
-    return Picture(figure, caption, digest_of(shown.beat, shown.lane, shown.layer, shown.direction))
+    stretch = features[int(first_beat * spec.columns_a_beat) : int(last * spec.columns_a_beat)]
+    rows = (shown.beat, shown.lane, shown.layer, shown.direction)
+    return Picture(figure, caption, digest_of(*rows, _loudness(stretch)))
+
+
+def chart_with_notes(store: Store, cache: FeatureCache, chart: ChosenChart) -> Picture:
+    """Return the busiest stretch of a chart over its sound; see `song_with_notes`.
+
+    Args:
+        store: Where its notes are.
+        cache: Where its sound is.
+        chart: Which.
+
+    Raises:
+        BeatmapError: It has no features, or the store cannot be read.
+    """
+    notes = chart_notes(store, chart.song, chart.number)
+    features, start = cache.features(chart.feature_key), busiest_beat(notes)
+    time_map = chart.beatmap.time_map
+    return song_with_notes(features, cache.spec, time_map, notes, first_beat=start)
 
 
 def busiest_beat(notes: Notes, beats: float = 32.0) -> float:
@@ -185,7 +209,9 @@ def _draw_densities(axes: Axes, difficulties: Sequence[DifficultyStatistics]) ->
 
 def _draw_tempi(axes: Axes, statistics: CorpusStatistics, width: float = 10.0) -> None:
     """Draw a histogram of tempi, songs whose tempo changes on top of the others."""
-    bpm, changes = statistics.bpm, statistics.is_changing
+    bpm, changes = np.minimum(statistics.bpm, _MOST_BPM), statistics.is_changing
+    above = int((statistics.bpm > _MOST_BPM).sum())
+    told = f"; {above:,} above {_MOST_BPM:g} at the end" if above else ""
     low, high = (bpm.min(), bpm.max()) if len(bpm) else (60.0, 180.0)
     edges = np.arange(width * np.floor(low / width), high + width, width)
     axes.hist(
@@ -196,7 +222,7 @@ def _draw_tempi(axes: Axes, statistics: CorpusStatistics, width: float = 10.0) -
         label=["steady", "changes (its first)"],
     )
     axes.locator_params(axis="y", nbins=5, integer=True)
-    axes.set_xlabel("tempo, beats a minute", color=INK, fontsize=SMALL)
+    axes.set_xlabel(f"tempo, beats a minute{told}", color=INK, fontsize=SMALL)
     axes.set_ylabel("songs", color=INK, fontsize=SMALL)
     axes.margins(y=0.25)
     axes.legend(frameon=False, fontsize=SMALL, loc="upper left", ncols=2)
@@ -333,6 +359,13 @@ def _draw_beats(axes: Axes, first: float, last: float) -> None:
         is_bar = beat % _BAR == 0
         axes.axvline(beat, color=INK, linewidth=0.8 if is_bar else 0.3, alpha=0.5)
     axes.set_xticks(np.arange(_BAR * np.ceil(first / _BAR), last, _BAR))
+
+
+def _loudness(features: NDArray[np.float16]) -> NDArray[np.float64]:
+    """Return the mean of each channel in whole decibels, which are the same on every machine."""
+    mean = features.sum(axis=0, dtype=np.float64) / max(len(features), 1)
+    whole: NDArray[np.float64] = np.round(mean) + 0.0  # no -0, whose bytes are others than 0's
+    return whole
 
 
 def _share(counts: NDArray[np.int64]) -> NDArray[np.float64]:

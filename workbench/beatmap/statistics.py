@@ -20,22 +20,12 @@ from numpy.typing import NDArray
 from workbench.beatmap.maps.manifest import Skip, StoredBeatmap, StoredSong
 from workbench.beatmap.maps.objects import DIFFICULTIES, Notes
 from workbench.beatmap.maps.store import Store
+from workbench.beatmap.writer.cache import FeatureCache
 from workbench.beatmap.writer.corpus import VOCABULARIES, ChosenChart, encoded_charts
 from workbench.beatmap.writer.tokens import rounding_ms
 from workbench.progress import Progress, Show, silent
 
 LANES, LAYERS, DIRECTIONS, HANDS = 4, 3, 9, 2
-DIRECTION_NAMES = (
-    "up",
-    "down",
-    "left",
-    "right",
-    "up-left",
-    "up-right",
-    "down-left",
-    "down-right",
-    "any",
-)
 DEGREES = (90, 270, 180, 0, 135, 45, 225, 315)  # of the directions, counter-clockwise from right
 
 _SONGS_AT_ONCE = 500
@@ -149,7 +139,7 @@ def corpus_statistics(store: Store, show: Show = silent) -> CorpusStatistics:
         songs=len(store.songs),
         counts=dict(total),
         difficulties=tuple(_difficulties(beatmaps, tally)),
-        bpm=np.array([song.bpm for song in store.songs], np.float64),
+        bpm=np.array([song.time_map.bpm[0] for song in store.songs], np.float64),
         is_changing=np.array([_changes(song) for song in store.songs], np.bool_),
         cells=tally.cells,
         directions=tally.directions,
@@ -246,6 +236,24 @@ def chart_notes(store: Store, song: StoredSong, number: int) -> Notes:
     """
     charts = [ChosenChart(song=song, number=number, part="")]
     return next(notes for _, notes in _chart_notes(store, charts))
+
+
+def densest_charts(store: Store, cache: FeatureCache) -> list[ChosenChart]:
+    """Return of each song the chart with the most notes; songs without features are left out.
+
+    Args:
+        store: The songs.
+        cache: The features of their sound.
+    """
+    found = []
+    for song in store.songs:
+        charts = [ChosenChart(song=song, number=n, part="") for n in range(len(song.beatmaps))]
+        keys = {chart.feature_key for chart in charts} if song.audio_digest else set()
+        heard = {key for key in keys if key in cache and cache.columns(key)}
+        charts = [chart for chart in charts if chart.feature_key in heard]
+        if charts:
+            found.append(max(charts, key=lambda chart: chart.beatmap.counts["notes"]))
+    return found
 
 
 def repeated_swings(

@@ -16,15 +16,14 @@ What is refused, by the `kind` of the error:
 import re
 import stat
 import struct
-import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.beatmap.maps.reading import INFO_NAMES
+from workbench.beatmap.maps.names import INFO_NAMES, folded, matching
 from workbench.errors import BeatmapError
 
 _PIECE = 1 << 20
@@ -125,22 +124,6 @@ def read_through(path: Path, *, limits: ReadLimits = LIMITS) -> int:
     return size
 
 
-def matching(name: str, names: Iterable[str], place: str) -> str:
-    """Return which of some names a map means, since case and the writing of accents may differ.
-
-    Raises:
-        BeatmapError: None, or several though none exactly.
-    """
-    known = list(names)
-    if name in known:
-        return name
-    found = [other for other in known if _folded(other) == _folded(name)]
-    if len(found) == 1:
-        return found[0]
-    what = f"may be {' or '.join(map(repr, found))}" if found else "is missing"
-    raise BeatmapError(f"{place}: {name!r} {what}", "missing_file")
-
-
 @contextmanager
 def _opened(path: Path, place: str, limits: ReadLimits) -> Iterator[zipfile.ZipFile]:
     try:
@@ -185,15 +168,15 @@ def _checked(
     if len(entries) > limits.files:
         raise BeatmapError(f"{place}: {len(entries)} files, over {limits.files}", "too_many_files")
     members: dict[str, zipfile.ZipInfo] = {}
-    folded: set[str] = set()
+    seen: set[str] = set()
     for entry in entries:
         name = _name(entry, place)
         _check_entry(entry, f"{place}: {name!r}", limits)
         if name.endswith("/"):
             continue
-        if _folded(name) in folded:
+        if folded(name) in seen:
             raise BeatmapError(f"{place}: holds {name!r} twice", "duplicate_name")
-        folded.add(_folded(name))
+        seen.add(folded(name))
         members[name] = entry
     if sum(entry.file_size for entry in entries) > limits.total_size:
         raise _too_large(f"{place}: its files", limits.total_size)
@@ -286,10 +269,6 @@ def _of_the_map(members: Mapping[str, zipfile.ZipInfo], place: str) -> dict[str,
         for name, member in members.items()
         if name.rpartition("/")[0] == folder
     }
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _too_large(told: str, most: int) -> BeatmapError:

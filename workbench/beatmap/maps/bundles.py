@@ -271,9 +271,7 @@ def pack_level(tree: Mapping[str, Any], pack: str, names: Mapping[int, str]) -> 
         song_time_offset=_number(tree.get("_songTimeOffset")),
         preview_start=_number(tree.get("_previewStartTime")),
         preview_duration=_number(tree.get("_previewDuration")),
-        speeds=tuple(
-            _speeds(each, names) for each in tree.get("_previewDifficultyBeatmapSets", [])
-        ),
+        speeds=tuple(_speeds(each, names) for each in tree.get(_SPEEDS) or []),
     )
 
 
@@ -376,6 +374,9 @@ def _extracted(task: _Task) -> str:
         read = read_level(HeldFiles(files, str(task.bundle)))
     except BeatmapError as error:
         return error.kind
+    except Exception:  # a mistake of ours must not cost the other levels
+        logger.exception("%s: left out", task.bundle.name)
+        return "crash"
     if not any(beatmap.is_readable for beatmap in read.beatmaps):
         return "unreadable"
     sweep(target)
@@ -418,7 +419,7 @@ def _objects(path: Path) -> Iterator[tuple[str, int, Any]]:
 
 def _speeds(each: Mapping[str, Any], names: Mapping[int, str]) -> Speeds:
     of = {}
-    for entry in each.get("_previewDifficultyBeatmaps", []):
+    for entry in each.get("_previewDifficultyBeatmaps") or []:
         difficulty = _difficulty(entry.get("_difficulty"))
         if difficulty:
             of[difficulty] = (

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from workbench.beatmap.maps.charts import OPEN, Chart, ChartedSong, chart_places, read_charts
 from workbench.beatmap.maps.level import HeldFiles, MapFiles
 from workbench.beatmap.maps.objects import RANKS, Notes, Objects
-from workbench.beatmap.maps.places import ORIGIN_NAME
+from workbench.beatmap.maps.places import ORIGIN_NAME, Place
 from workbench.beatmap.maps.reading import read_level
 from workbench.beatmap.maps.writing import write_difficulty
 from workbench.caching.files import replacing_folder, sweep
@@ -42,6 +42,8 @@ _DOWN, _UP = 1, 0
 _NJS = {"Easy": 10.0, "Normal": 10.0, "Hard": 10.0, "Expert": 12.0}
 _LOUDEST = 0.98
 _MOST_SECONDS = 3600.0
+_LEAST_RATE, _MOST_RATE = 1000, 384_000  # Hz
+_USUAL_PART = "guitar"
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ class Charted:
 
 
 def write_charted_maps(
-    root: Path, folder: Path, *, part: str = "guitar", show: Show = silent
+    root: Path, folder: Path, *, part: str = _USUAL_PART, show: Show = silent
 ) -> Charted:
     """Write the charted songs below a folder as map folders; a song that cannot be costs itself.
 
@@ -90,21 +92,17 @@ def write_charted_maps(
     written, here = 0, 0
     refused: dict[str, str] = {}
     for place in places:
-        target = folder / _folder_name(place.name)
+        target = folder / _folder_name(place.name, part)
         if (target / ORIGIN_NAME).exists():
             here += 1
+        elif isinstance(made := _made(place, part), str):
+            refused[place.name] = made
         else:
-            try:
-                with place.open() as files:
-                    made = charted_map(files, place.name, part=part)
-                sweep(target)
-                with replacing_folder(target) as scratch:
-                    for file, content in made.items():
-                        (scratch / file).write_bytes(content)
-                written += 1
-            except BeatmapError as error:
-                logger.warning("%s: left out (%s)", place.name, error)
-                refused[place.name] = error.kind
+            sweep(target)
+            with replacing_folder(target) as scratch:
+                for file, content in made.items():
+                    (scratch / file).write_bytes(content)
+            written += 1
         show(
             Progress(
                 stage="charts",
@@ -125,7 +123,7 @@ def write_charted_maps(
     )
 
 
-def charted_map(files: MapFiles, name: str, *, part: str = "guitar") -> dict[str, bytes]:
+def charted_map(files: MapFiles, name: str, *, part: str = _USUAL_PART) -> dict[str, bytes]:
     """Return the files of the map of a charted song.
 
     Args:
@@ -148,7 +146,7 @@ def charted_map(files: MapFiles, name: str, *, part: str = "guitar") -> dict[str
     }
     made["Info.dat"] = _json(_info(song, charts))
     made[AUDIO] = mixed(files, song)
-    made[ORIGIN_NAME] = _json({"source": "chart", "source_id": name})
+    made[ORIGIN_NAME] = _json({"source": "chart", "source_id": name, "part": part})
     read_level(HeldFiles(made, song.place))  # refuses what nobody could read again
     return made
 
@@ -175,8 +173,10 @@ def mixed(files: MapFiles, song: ChartedSong) -> bytes:
     """Return the audio of a song as one Vorbis file in which beat 0 sounds at once.
 
     Raises:
-        BeatmapError: It has none, or it cannot be read.
+        BeatmapError: It has none, it cannot be read, or its delay is longer than any song.
     """
+    if abs(song.delay_seconds) > _MOST_SECONDS:
+        raise BeatmapError(f"{song.place}: a delay of {song.delay_seconds:g} s", "bad_delay")
     total: NDArray[np.float32] | None = None
     rate = 0
     for name in song.audio:
@@ -196,9 +196,27 @@ def mixed(files: MapFiles, song: ChartedSong) -> bytes:
         raise BeatmapError(f"{song.place}: {error}", "bad_audio") from error
 
 
-def _folder_name(name: str) -> str:
-    """Return what a song's folder is called: its path, and where that cannot be, its mark too."""
+def _made(place: Place, part: str) -> dict[str, bytes] | str:
+    """Return the files of a song's map, or in one word why there is none."""
+    try:
+        with place.open() as files:
+            return charted_map(files, place.name, part=part)
+    except BeatmapError as error:
+        logger.warning("%s: left out (%s)", place.name, error)
+        return error.kind
+    except Exception:  # a mistake of ours must not cost the other songs
+        logger.exception("%s: left out", place.name)
+        return "crash"
+
+
+def _folder_name(name: str, part: str) -> str:
+    """Return what a song's folder is called: its path, and its mark where that cannot be.
+
+    Parts other than the usual one have folders of their own, beside it.
+    """
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")
+    if part != _USUAL_PART:
+        return f"{plain}-{fingerprint([name, part])[:8]}"
     return plain if plain == name else f"{plain}-{fingerprint(name)[:8]}"
 
 
@@ -270,6 +288,8 @@ def _samples(content: bytes, told: str) -> tuple[NDArray[np.float32], int]:
     """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            if not _LEAST_RATE <= sound.samplerate <= _MOST_RATE:
+                raise BeatmapError(f"{told}: {sound.samplerate:,} samples a second", "bad_audio")
             if sound.frames > _MOST_SECONDS * sound.samplerate:
                 raise BeatmapError(f"{told}: longer than an hour", "too_large")
             samples = sound.read(dtype="float32", always_2d=True)

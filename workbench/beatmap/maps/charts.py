@@ -1,8 +1,8 @@
 """Charts of Frets on Fire and Clone Hero: real audio with onsets that people placed.
 
-A song is a folder, or a zip, of `notes.mid` or `notes.chart`, `song.ini` and audio files. Five
-lanes, 0 green to 4 orange. Units: a `beat` is a quarter note, 0 where the chart begins; `sustain`
-is beats; `delay_seconds` is how much later than in the chart everything sounds in the audio, which
+A song is a folder of `notes.mid` or `notes.chart`, `song.ini` and audio files. Five lanes,
+0 green to 4 orange. Units: a `beat` is a quarter note, 0 where the chart begins; `sustain` is
+beats; `delay_seconds` is how much later than in the chart everything sounds in the audio, which
 `seconds` counts in. Nothing is raised for what a chart holds: what cannot be read is a `Fault`.
 
 | Chart.difficulty | notes.mid, lowest pitch | notes.chart | Frets on Fire | Clone Hero |
@@ -55,8 +55,8 @@ _OPEN_TYPE = 7  # of a note in a .chart; 5 and 6 say how others are struck
 _WHOLE = re.compile("[0-9]{1,15}")  # exact in float64
 _AUDIO = (".ogg", ".opus", ".mp3", ".wav", ".flac")
 _PART = re.compile(r"(?:PART|T1) ?(\w.*)", re.IGNORECASE)
-_ENTRY = re.compile(r"\s*([^=\s]+)\s*=\s*(.*?)\s*")
-_SECTION = re.compile(r"\s*\[(\w+)\]\s*")
+_ENTRY = re.compile(r"([^=\s]+)\s*=(.*)")
+_SECTION = re.compile(r"\[(\w+)\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -421,9 +421,10 @@ def _sections(text: str) -> dict[str, list[tuple[str, str]]]:
     """Return key and value of each line of each section; of two of one name the later goes on."""
     sections: dict[str, list[tuple[str, str]]] = {}
     lines: list[tuple[str, str]] = []
-    for line in text.splitlines():
+    for each in text.splitlines():
+        line = each.strip()
         if entry := _ENTRY.fullmatch(line):
-            lines.append((entry[1], entry[2]))
+            lines.append((entry[1], entry[2].strip()))
         elif section := _SECTION.fullmatch(line):
             lines = sections.setdefault(section[1], [])
     return sections

@@ -13,8 +13,10 @@ from typing import Any, TypeVar, get_args, get_origin
 import msgspec
 
 from workbench.beatmap.maps.objects import Fault
+from workbench.beatmap.maps.schemas.values import ByParts
 
 _INDEX = re.compile(r"\[\d+\]|(?<=^beat ).*")
+_MOST_BAD = 20_000  # entries of a list; each takes the time of a hundred good ones
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -57,6 +59,7 @@ class Found:
                 place=f"{self.file}: {path}" if path else self.file,
                 detail=detail if count == 1 else f"{detail}; the first of {count:,}",
                 is_fatal=fatal,
+                count=count,
             )
             for (kind, _), (path, detail, fatal, count) in self._first.items()
         )
@@ -115,6 +118,7 @@ class SchemaDecoder:
 
 
 _MISSING = object()
+_NULL = "null counts as missing"
 
 
 def broken(error: Exception, at: str) -> tuple[str, str, str]:
@@ -136,6 +140,9 @@ def _fitting(raw: msgspec.Raw, wanted: Any, found: Found, at: str) -> Any:
     except _ERRORS as error:
         found.add(*broken(error, at), fatal=True)
         return _MISSING
+    if bytes(raw).strip() == b"null":
+        found.add("null_value", at, _NULL)
+        return _MISSING
     item = _item_type(wanted)
     if item is not None:
         try:
@@ -143,9 +150,23 @@ def _fitting(raw: msgspec.Raw, wanted: Any, found: Found, at: str) -> Any:
         except _ERRORS:
             found.add(*problem, fatal=True)
             return _MISSING
-        return Gapped(_mended(each, item, found, f"{at}[{i}]") for i, each in enumerate(raws))
+        return _mended_list(raws, item, found, at)
     value = _mended(raw, wanted, found, at)
     return _MISSING if value is None else value
+
+
+def _mended_list(raws: list[msgspec.Raw], item: Any, found: Found, at: str) -> Any:
+    """Return a list with None for what does not fit, or `_MISSING` where hardly anything does."""
+    values = Gapped()
+    bad = 0
+    for i, each in enumerate(raws):
+        values.append(_mended(each, item, found, f"{at}[{i}]"))
+        bad += values[-1] is None
+        if bad > _MOST_BAD:
+            detail = f"more than {_MOST_BAD:,} that cannot be read; the list is passed over"
+            found.add("too_many_bad", at, detail, fatal=True)
+            return _MISSING
+    return values
 
 
 def _item_type(wanted: Any) -> Any:
@@ -179,16 +200,20 @@ def _mended(raw: msgspec.Raw, wanted: Any, found: Found, at: str) -> Any:
 def _by_parts(
     raw: msgspec.Raw, wanted: Any, found: Found, at: str, problem: tuple[str, str, str]
 ) -> Any:
-    """Return a struct that holds lists, without what does not fit; None for any other."""
-    holds_lists = (
-        isinstance(wanted, type)
-        and issubclass(wanted, msgspec.Struct)
-        and any(_item_type(f.type) is not None for f in msgspec.structs.fields(wanted))
-    )
-    if not holds_lists or not bytes(raw).lstrip().startswith(b"{"):
+    """Return a struct of parts, or one that holds lists, without what does not fit; else None."""
+    schema = next((one for one in (wanted, *get_args(wanted)) if _has_parts(one)), None)
+    if schema is None or not bytes(raw).lstrip().startswith(b"{"):
         found.add(*problem, fatal=True)
         return None
-    return SchemaDecoder(wanted).decode(raw, found, at)
+    return SchemaDecoder(schema).decode(raw, found, at)
+
+
+def _has_parts(wanted: Any) -> bool:
+    """Return whether a type is a struct of parts that stand for themselves."""
+    if not isinstance(wanted, type) or not issubclass(wanted, msgspec.Struct):
+        return False
+    fields = msgspec.structs.fields(wanted)
+    return issubclass(wanted, ByParts) or any(_item_type(f.type) is not None for f in fields)
 
 
 def _put_right(tree: Any, at: str, told: Callable[[str, str, str], None]) -> Any:
@@ -197,7 +222,7 @@ def _put_right(tree: Any, at: str, told: Callable[[str, str, str], None]) -> Any
         kept = {}
         for key, value in tree.items():
             if value is None:
-                told("null_value", f"{at}.{key}", "null counts as missing")
+                told("null_value", f"{at}.{key}", _NULL)
             else:
                 kept[key] = _put_right(value, f"{at}.{key}", told)
         return kept

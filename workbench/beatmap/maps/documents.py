@@ -16,10 +16,17 @@ import msgspec
 
 from workbench.errors import BeatmapError
 
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 64 * 2**20
+MAX_OBJECTS = 2_000_000  # each costs some 150 bytes of memory, and 3 of the text
+MAX_VALUES = 10_000_000  # told by the commas; a list of bare numbers fills the memory, too
 
 _GZIP = b"\x1f\x8b"
 _VERSION = re.compile(rb'"_?version"\s*:\s*"([0-9][0-9.]{0,15})"')
+# An escaped backslash, a whole sign beyond 16 bits, or half of one
+_ESCAPE = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 # Keys that only one format has; the first that a file holds decides
@@ -118,13 +125,16 @@ def plain(data: bytes, place: str, odd: Callable[[str, str], None] | None = None
     Args:
         data: The file.
         place: Its name, for messages.
-        odd: Is told the kind and detail of what was mended: bytes that are no UTF-8.
+        odd: Is told the kind and detail of what was mended: bytes that are no UTF-8, escapes of
+            half a sign.
 
     Raises:
-        BeatmapError: It is empty, damaged, or unpacks to more than `MAX_BYTES`.
+        BeatmapError: It is empty or damaged, or its text is more than `MAX_BYTES` or holds more
+            than `MAX_OBJECTS`.
     """
     if data.startswith(_GZIP):
         data = _unpacked(data, place)
+    _check_size(data, place)
     if data.startswith(codecs.BOM_UTF8):
         data = data[3:]
     elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -138,7 +148,9 @@ def plain(data: bytes, place: str, odd: Callable[[str, str], None] | None = None
             if odd is not None:
                 odd("bad_utf8", f"byte {error.start}: {error.reason}; read as U+FFFD")
             data = data.decode(errors="replace").encode()
-    return data
+    # One byte is looked for ten times as fast as two
+    has_escapes = b"\\" in data and b"\\u" in data
+    return _without_half_signs(data, odd) if has_escapes else data
 
 
 def document_of(data: bytes) -> Document | None:
@@ -186,6 +198,33 @@ def _text(raw: msgspec.Raw) -> str:
         return _TEXT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def _without_half_signs(data: bytes, odd: Callable[[str, str], None] | None) -> bytes:
+    """Return a JSON text with U+FFFD for each escape of half a sign, which no text can hold."""
+    first = 0
+
+    def mended(found: re.Match[bytes]) -> bytes:
+        nonlocal first
+        if found.lastgroup != "half":
+            return found[0]
+        first = first or found.start()
+        return rb"\ufffd"
+
+    text = _ESCAPE.sub(mended, data)
+    if first and odd is not None:
+        odd("bad_utf8", f"byte {first}: an escape of half a sign; read as U+FFFD")
+    return text
+
+
+def _check_size(data: bytes, place: str) -> None:
+    """Refuse a text that would fill the memory; a pair of braces is two bytes at least."""
+    if len(data) > MAX_BYTES:
+        raise BeatmapError(f"{place}: more than {MAX_BYTES:,} bytes of text", "too_large")
+    if len(data) > 2 * MAX_OBJECTS and data.count(b"{") > MAX_OBJECTS:
+        raise BeatmapError(f"{place}: more than {MAX_OBJECTS:,} objects", "too_large")
+    if len(data) > MAX_VALUES and data.count(b",") > MAX_VALUES:
+        raise BeatmapError(f"{place}: more than {MAX_VALUES:,} values", "too_large")
 
 
 def _unpacked(data: bytes, place: str) -> bytes:

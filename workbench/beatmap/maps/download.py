@@ -297,7 +297,7 @@ class _Run:
             left_out = Counter(state.left_out) + Counter([step.found])
             state = replace(state, left_out=dict(left_out))
         elif came is not None:
-            state = self._with_offer(state, step.found, came)
+            state = self._with_offer(state, step, step.found, came)
         is_worth_writing = came is not None or state.page != self._state.page
         self._state = state
         if is_worth_writing:
@@ -306,9 +306,12 @@ class _Run:
         if came is not None and self._lost >= _MOST_LOST:
             raise SourceError(f"{came.lost}; nor did the {_MOST_LOST - 1} maps before it come")
 
-    def _with_offer(self, state: SearchState, offer: Offer, came: _Came) -> SearchState:
+    def _with_offer(
+        self, state: SearchState, step: _Step, offer: Offer, came: _Came
+    ) -> SearchState:
         others = tuple(each for each in state.postponed if each.id != offer.id)
-        self._lost = self._lost + 1 if came.lost else 0
+        # What did not come before says nothing of whether the service is there now
+        self._lost = self._lost + 1 if came.lost and not step.is_postponed else 0
         if came.lost:
             return replace(state, postponed=(*others, offer))
         state = replace(state, postponed=others)

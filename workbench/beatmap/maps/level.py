@@ -14,8 +14,6 @@ from workbench.beatmap.maps.objects import Fault, Objects
 from workbench.beatmap.maps.timemap import TimeMap
 from workbench.errors import BeatmapError
 
-SOURCES = ("folder", "zip", "service", "official", "chart")
-
 
 class MapFiles(Protocol):
     """The files of one level, by name, wherever they lie.
@@ -141,11 +139,6 @@ class Level:
         audio_data: The whole AudioData or BPMInfo file, or None.
         audio_data_file: Its name, or none.
         place: Where the files lay.
-        source: One of `SOURCES`.
-        source_id: The source's own name for it, or none.
-        score: 0 to 1, of the service, or None.
-        upvotes: Of the service, or None.
-        downvotes: Of the service, or None.
     """
 
     title: str
@@ -166,11 +159,6 @@ class Level:
     faults: tuple[Fault, ...]
     place: str
     duration: float = 0.0
-    source: str = "folder"
-    source_id: str = ""
-    score: float | None = None
-    upvotes: int | None = None
-    downvotes: int | None = None
     info: Document | None = field(default=None, repr=False)
     info_file: str = "Info.dat"
     audio_data: Document | None = field(default=None, repr=False)

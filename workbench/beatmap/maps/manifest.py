@@ -92,7 +92,7 @@ class StoredSong:
     Attributes:
         key: What it is known by: the map service's own hash of the level.
         audio_digest: SHA-256 of the audio file, hexadecimal; empty where there is none.
-        source: One of `level.SOURCES`, or what an older store says.
+        source: `folder`, `zip`, `service`, `official` or `chart`, or what an older store says.
         source_id: The source's own name for it.
         place: Where its files lay, below the folder that was processed.
         title: Of the song.
@@ -321,12 +321,17 @@ def read_manifest(content: bytes, place: str) -> Manifest:
 
 
 def few_of_each(faults: Iterable[Fault]) -> tuple[tuple[Fault, ...], dict[str, int]]:
-    """Return the first few faults of each kind, and how many of each there are."""
+    """Return the first few faults of each kind, and how many of each there are.
+
+    A fault that stands for several counts as so many.
+    """
     counts: Counter[str] = Counter()
+    told: Counter[str] = Counter()
     kept = []
     for fault in faults:
-        counts[fault.kind] += 1
-        if counts[fault.kind] <= FAULTS_TOLD:
+        counts[fault.kind] += fault.count
+        told[fault.kind] += 1
+        if told[fault.kind] <= FAULTS_TOLD:
             kept.append(fault)
     return tuple(kept), dict(sorted(counts.items()))
 

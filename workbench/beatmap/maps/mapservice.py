@@ -9,6 +9,7 @@ Units: scores 0 to 1; sizes in bytes. Source: the service's own description, api
 """
 
 import json
+import logging
 import re
 import threading
 import time
@@ -23,7 +24,7 @@ from urllib.parse import urljoin
 import requests
 
 from workbench import __version__
-from workbench.beatmap.maps.archives import ReadLimits, open_zip, read_through
+from workbench.beatmap.maps.archives import open_zip, read_through
 from workbench.beatmap.maps.places import origin_of
 from workbench.beatmap.maps.reading import read_level
 from workbench.beatmap.maps.sources_options import DownloadOptions, is_web
@@ -46,6 +47,8 @@ Answer = TypeVar("Answer")
 _HASH = re.compile("[0-9a-f]{40}")
 _MOST_PAGE = 32 * 2**20  # bytes of a page of the search; a real one has about 100,000
 _PIECE = 1 << 16
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,6 @@ class MapService:
         self._turns = _Turns(options.interval, self._sleep)
         self._live: set[Transfer] = set()
         self._lock = threading.Lock()
-        self._limits = ReadLimits()
 
     def __enter__(self) -> Self:
         """Return the service."""
@@ -178,6 +180,11 @@ class MapService:
                 return self._patiently(partial(self._brought, transfer, file, offer), offer.url)
         except BeatmapError:
             part.unlink(missing_ok=True)
+            raise
+        except SourceError as error:
+            if isinstance(error.__cause__, DamagedError):  # in all attempts: so it lies there
+                part.unlink(missing_ok=True)
+                raise BeatmapError(str(error.__cause__), "bad_zip") from error
             raise
         finally:
             with self._lock:
@@ -258,6 +265,10 @@ class MapService:
             if error.kind == "bad_zip":
                 raise DamagedError(str(error)) from error
             raise
+        except Exception as error:  # a mistake of ours must not end the search
+            logger.exception("map %s: refused", offer.id)
+            path.unlink(missing_ok=True)
+            raise BeatmapError(f"{offer.url}: {type(error).__name__}: {error}", "crash") from error
         return path
 
     def _check_size(self, part: Path, offer: Offer) -> None:

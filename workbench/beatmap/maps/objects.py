@@ -287,12 +287,14 @@ class Fault:
         place: File and position in it, as `Expert.dat: $.colorNotes[3].x`.
         detail: What was found.
         is_fatal: Whether what is at the place could not be read.
+        count: How many of the kind it stands for, as the first of them.
     """
 
     kind: str
     place: str
     detail: str
     is_fatal: bool = False
+    count: int = 1
 
     def __str__(self) -> str:
         return f"{self.place}: {self.kind.replace('_', ' ')} ({self.detail})"

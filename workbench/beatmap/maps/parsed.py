@@ -1,7 +1,7 @@
 """What the reader of each format gives: objects, tempo changes and flags."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -59,6 +59,11 @@ def present(items: list[Item] | None) -> tuple[list[Item], Sequence[int]]:
         return items, range(len(items))
     kept = [i for i, item in enumerate(items) if item is not None]
     return [items[i] for i in kept], kept
+
+
+def place_at(name: str, at: Sequence[int]) -> Callable[[int], str]:
+    """Return what says where an object stands, given the indices of a list's objects."""
+    return lambda i: f"$.{name}[{at[i]}]"
 
 
 def sorted_columns(kind: type[Kind], *columns: Floats | Ints, is_sorted: bool) -> Kind:

@@ -11,18 +11,22 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from workbench.beatmap.maps.archives import LIMITS, ReadLimits, matching, open_zip
+from workbench.beatmap.maps.archives import LIMITS, ReadLimits, open_zip
 from workbench.beatmap.maps.level import MapFiles
-from workbench.beatmap.maps.reading import INFO_NAMES
+from workbench.beatmap.maps.names import INFO_NAMES, matching
 from workbench.errors import BeatmapError, SourceError
 
 SERVICE_NAME = "_beatsaver_meta.json"  # what the service says of a map that was unpacked
 ORIGIN_NAME = "_origin.json"  # what is known of a map of other origin
+
+_COMMON_NAME = "info.json"  # of an Info of v1, and of much else
+_OF_OLD_INFO = b'"difficultyLevels"'
+_MOST_INFO = 16 * 2**20  # bytes that are looked through for that key
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +36,7 @@ class Origin:
     """Where a map came from before it lay here.
 
     Attributes:
-        source: One of `level.SOURCES`.
+        source: `folder`, `zip`, `service`, `official` or `chart`.
         source_id: The source's own name for it, or none.
         score: 0 to 1, of the service; None where nobody rated it, which is no score at all.
         upvotes: Of the service, or None.
@@ -191,7 +195,7 @@ def found_places(root: Path, marks: tuple[str, ...]) -> list[Place]:
     found: list[Place] = []
     for folder, below, names in os.walk(root, onerror=_pass_over):
         path = Path(folder)
-        if any(name.casefold() in marks for name in names):
+        if _is_marked(path, names, marks, is_leaf=not below and not any(map(_is_zip, names))):
             below.clear()
             found.append(_place(path, root, "folder"))
             continue
@@ -199,6 +203,20 @@ def found_places(root: Path, marks: tuple[str, ...]) -> list[Place]:
         zips = (name for name in names if _is_zip(name))
         found += (_place(path / name, root, "zip") for name in zips)
     return sorted(found, key=lambda place: os.fsencode(place.path.relative_to(root).as_posix()))
+
+
+def _is_marked(path: Path, names: list[str], marks: tuple[str, ...], *, is_leaf: bool) -> bool:
+    """Return whether a folder is a map's; many programs write an info.json above their maps."""
+    found = [name for name in names if name.casefold() in marks]
+    if is_leaf or any(name.casefold() != _COMMON_NAME for name in found):
+        return bool(found)
+    return any(_holds(path / name, _OF_OLD_INFO) for name in found)
+
+
+def _holds(path: Path, key: bytes) -> bool:
+    with suppress(OSError), path.open("rb") as content:
+        return key in content.read(_MOST_INFO)
+    return True  # it is told where the map is read
 
 
 def origin_of(document: Mapping[str, Any]) -> Origin:

@@ -6,6 +6,7 @@ act, so that an interruption at any moment costs the work of one part and never 
 was interrupted ends in the same bytes as one that was not.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -30,6 +31,9 @@ from workbench.options import refuse
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.sink import FolderSink
 from workbench.streaming.workers import map_ordered
+
+_LOCK = "lock"
+_OF_A_STORE = {"fingerprint", "listed", "files"}  # keys that every manifest of ours has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,7 @@ def process(
         OptionsError: The store was made from other maps, or by other options; or no folder of
             maps is given, or two of one name.
         SourceError: A folder of maps is not there, or there is no map in it.
-        BeatmapError: Its manifest cannot be used.
+        BeatmapError: Its manifest cannot be used, or one of its files is gone or damaged.
         SinkError: It cannot be written; or another process writes there.
         StreamingError: A worker process dies of a map, which is named.
     """
@@ -91,7 +95,7 @@ def process(
             for count, read in enumerate(found, 1):
                 store.add(read)
                 show(_progress(store.manifest, begun, count))
-        shutil.rmtree(folder / STAGING, ignore_errors=True)
+        _clear(folder / STAGING)
     return Processed(
         manifest=store.manifest, resumed_at=resumed_at, seconds=time.monotonic() - begun
     )
@@ -113,7 +117,9 @@ def _begun(
     listed = list_fingerprint(places)
     if held is None:
         _refuse_others(folder)
-    elif not options.fresh:
+    else:
+        _refuse_foreign(held, folder)
+    if held is not None and not options.fresh:
         manifest = read_manifest(held, str(folder))
         if manifest.fingerprint != listed:
             raise OptionsError(
@@ -150,6 +156,23 @@ def _refuse_others(folder: Path) -> None:
         )
 
 
+def _refuse_foreign(held: bytes, folder: Path) -> None:
+    """Refuse a folder whose manifest another program wrote, whatever is asked for.
+
+    Raises:
+        OptionsError: It did.
+    """
+    try:
+        told = json.loads(held)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict) or not told.keys() >= _OF_A_STORE:
+        raise OptionsError(
+            f"{folder}: its {MANIFEST} is none of a store of maps, so nothing there is touched; "
+            "name another place"
+        )
+
+
 def _progress(manifest: Manifest, begun: float, fresh: int) -> Progress:
     refused = sum(manifest.refused.values())
     return Progress(
@@ -163,6 +186,13 @@ def _progress(manifest: Manifest, begun: float, fresh: int) -> Progress:
     )
 
 
+def _clear(staging: Path) -> None:
+    """Delete what waits there, but for the lock: without its file another would be let in."""
+    for left in staging.iterdir():
+        if left.name != _LOCK:
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Work alone; where nothing was begun, leave the place as it was.
@@ -171,7 +201,7 @@ def _only_one(folder: Path) -> Iterator[None]:
         SinkError: Another process is at work there, or the folder cannot be written.
     """
     staging = folder / STAGING
-    with alone(staging / "lock", folder, "process", SinkError):
+    with alone(staging / _LOCK, folder, "process", SinkError):
         try:
             yield
         finally:

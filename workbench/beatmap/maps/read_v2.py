@@ -1,6 +1,6 @@
 """Objects of difficulties of v1 and v2."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from workbench.beatmap.maps.parsed import (
     Parsed,
     floats,
     ints,
+    place_at,
     present,
     sorted_columns,
 )
@@ -38,10 +39,6 @@ _HEIGHT, _HEIGHT_AND_EDGE, _LAST = 1000, 4001, 4_005_000
 
 class _CustomNote(msgspec.Struct):
     _fake: bool | int | None = None
-
-
-class _CustomEvent(msgspec.Struct):
-    _rotation: float | None = None
 
 
 class _CustomDifficulty(msgspec.Struct):
@@ -104,10 +101,6 @@ def _has_editor_tempo_at(changes: msgspec.Raw) -> bool:
     return bytes(changes).strip() not in (b"", b"null", b"[]")
 
 
-def _place(name: str, at: Sequence[int]) -> Callable[[int], str]:
-    return lambda i: f"$.{name}[{at[i]}]"
-
-
 def _note_columns(
     file: v2.Difficulty, scanned: Numbers | None, found: Found, flags: set[str]
 ) -> tuple[list[Any], Sequence[int]]:
@@ -136,7 +129,7 @@ def _notes(
     bombs = NOTHING.bombs
     if (is_bomb := kind == v2.BOMB).any():
         bombs = Bombs.of(beat[is_bomb], lane[is_bomb], layer[is_bomb])
-        place = _place("_notes", np.asarray(at)[is_bomb].tolist())
+        place = place_at("_notes", np.asarray(at)[is_bomb].tolist())
         checks.check_beats(found, beat[is_bomb], place)
         checks.check_grid(found, flags, lane[is_bomb], layer[is_bomb], place)
         is_note = ~is_bomb
@@ -146,7 +139,7 @@ def _notes(
     is_sorted = checks.check_notes(
         found,
         flags,
-        _place("_notes", at),
+        place_at("_notes", at),
         beat=beat,
         lane=lane,
         layer=layer,
@@ -196,7 +189,7 @@ def _walls(file: v2.Difficulty, found: Found, flags: set[str]) -> Walls:
         return NOTHING.walls
     edges = [_edge_and_height(wall) for wall in items]
     known = [wall._type in (0, 1, 2) or _HEIGHT <= wall._type <= _LAST for wall in items]
-    place = _place("_obstacles", at)
+    place = place_at("_obstacles", at)
     if not all(known):
         checks.tell(
             found, "bad_wall_type", ~np.array(known), place, lambda i: f"type {items[i]._type}"
@@ -248,7 +241,7 @@ def _arcs(file: v2.Difficulty, found: Found, flags: set[str]) -> Arcs:
         "tail_length": floats([a._tailControlPointLengthMultiplier for a in items]),
         "anchor": ints([a._sliderMidAnchorMode for a in items]),
     }
-    checks.check_arcs(found, flags, _place("_sliders", at), **columns)
+    checks.check_arcs(found, flags, place_at("_sliders", at), **columns)
     return Arcs.of(*columns.values())
 
 

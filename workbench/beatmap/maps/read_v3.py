@@ -1,6 +1,6 @@
 """Objects of difficulties of v3."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from workbench.beatmap.maps.parsed import (
     Parsed,
     floats,
     ints,
+    place_at,
     present,
     sorted_columns,
 )
@@ -71,10 +72,6 @@ def read_v3(
     )
 
 
-def _place(name: str, at: Sequence[int]) -> Callable[[int], str]:
-    return lambda i: f"$.{name}[{at[i]}]"
-
-
 def _flag_fakes(custom: msgspec.Raw, found: Found, flags: set[str]) -> None:
     """Flag Noodle's objects that only look like notes; they lie apart from those played."""
     text = bytes(custom)
@@ -113,7 +110,7 @@ def _notes(file: v3.Difficulty, scanned: Numbers | None, found: Found, flags: se
     columns: dict[str, Any] = dict(
         zip(("lane", "layer", "color", "direction"), cells, strict=True), beat=beat
     )
-    is_sorted = checks.check_notes(found, flags, _place("colorNotes", at), **columns)
+    is_sorted = checks.check_notes(found, flags, place_at("colorNotes", at), **columns)
     return sorted_columns(Notes, beat, *cells, angle, is_sorted=is_sorted)
 
 
@@ -123,8 +120,8 @@ def _bombs(file: v3.Difficulty, found: Found, flags: set[str]) -> Bombs:
         return NOTHING.bombs
     beat = floats([b.b for b in items])
     lane, layer = ints([b.x for b in items]), ints([b.y for b in items])
-    checks.check_beats(found, beat, _place("bombNotes", at))
-    checks.check_grid(found, flags, lane, layer, _place("bombNotes", at))
+    checks.check_beats(found, beat, place_at("bombNotes", at))
+    checks.check_grid(found, flags, lane, layer, place_at("bombNotes", at))
     return Bombs.of(beat, lane, layer)
 
 
@@ -140,7 +137,7 @@ def _walls(file: v3.Difficulty, found: Found, flags: set[str]) -> Walls:
         "width": ints([w.w for w in items]),
         "height": ints([w.h for w in items]),
     }
-    checks.check_walls(found, flags, _place("obstacles", at), **columns)
+    checks.check_walls(found, flags, place_at("obstacles", at), **columns)
     return Walls.of(*columns.values())
 
 
@@ -162,7 +159,7 @@ def _arcs(file: v3.Difficulty, found: Found, flags: set[str]) -> Arcs:
         "tail_length": floats([a.tmu for a in items]),
         "anchor": ints([a.m for a in items]),
     }
-    checks.check_arcs(found, flags, _place("sliders", at), **columns)
+    checks.check_arcs(found, flags, place_at("sliders", at), **columns)
     return Arcs.of(*columns.values())
 
 
@@ -182,7 +179,7 @@ def _chains(file: v3.Difficulty, found: Found, flags: set[str]) -> Chains:
         "slices": ints([c.sc for c in items]),
         "squish": floats([c.s for c in items]),
     }
-    checks.check_chains(found, flags, _place("burstSliders", at), **columns)
+    checks.check_chains(found, flags, place_at("burstSliders", at), **columns)
     return Chains.of(*columns.values())
 
 
@@ -191,7 +188,7 @@ def _rotations(file: v3.Difficulty, found: Found) -> Rotations:
     if not items:
         return NOTHING.rotations
     when = ints([event.e for event in items])
-    place = _place("rotationEvents", at)
+    place = place_at("rotationEvents", at)
     is_bad = (when != 0) & (when != 1)
     checks.tell(found, "bad_rotation", is_bad, place, lambda i: f"executed at {when[i]}")
     beat = floats([event.b for event in items])

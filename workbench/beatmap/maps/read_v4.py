@@ -18,7 +18,15 @@ from workbench.beatmap.maps.objects import (
     SpeedChanges,
     Walls,
 )
-from workbench.beatmap.maps.parsed import NOTHING, Parsed, floats, ints, present, sorted_columns
+from workbench.beatmap.maps.parsed import (
+    NOTHING,
+    Parsed,
+    floats,
+    ints,
+    place_at,
+    present,
+    sorted_columns,
+)
 from workbench.beatmap.maps.schemas import v4
 
 
@@ -68,11 +76,14 @@ def _check_group(file: v4.Lightshow, group: v4.EventBoxGroup, path: str, found: 
         return
     boxes, events = (getattr(file, name) for name in v4.GROUPS[group.t])
     for j, box in enumerate(group.e or ()):
+        if box is None:
+            continue
         _check_index(box.f, file.indexFilters, f"{path}.e[{j}].f", "indexFilters", found)
         _check_index(box.e, boxes, f"{path}.e[{j}].e", v4.GROUPS[group.t][0], found)
         for k, event in enumerate(box.l or ()):
-            where = f"{path}.e[{j}].l[{k}].i"
-            _check_index(event.i, events, where, v4.GROUPS[group.t][1], found)
+            if event is not None:
+                where = f"{path}.e[{j}].l[{k}].i"
+                _check_index(event.i, events, where, v4.GROUPS[group.t][1], found)
 
 
 def _check_index(
@@ -84,10 +95,6 @@ def _check_index(
 
 def _out_of(index: int, table: Sequence[Any] | None, name: str) -> str:
     return f"index {index} of {name}, which holds {len(table or ())}"
-
-
-def _place(name: str, at: Sequence[int]) -> Callable[[int], str]:
-    return lambda i: f"$.{name}[{at[i]}]"
 
 
 def _joined(
@@ -126,7 +133,7 @@ def _joined(
         [(table or ())[k] for k in index[kept].tolist()]
         for index, (_, table, _) in zip(indices, tables, strict=True)
     ]
-    return [items[i] for i in kept], entries, _place(name, [at[i] for i in kept])
+    return [items[i] for i in kept], entries, place_at(name, [at[i] for i in kept])
 
 
 def _notes(file: v4.Difficulty, found: Found, flags: set[str]) -> Notes:

@@ -28,6 +28,7 @@ from workbench.beatmap.maps.infos import (
     suggestions_of,
 )
 from workbench.beatmap.maps.level import Beatmap, Level, MapFiles
+from workbench.beatmap.maps.names import folded, info_name, matching
 from workbench.beatmap.maps.objects import CHARACTERISTICS, DIFFICULTIES, Fault, Objects
 from workbench.beatmap.maps.parsed import Numbers, Parsed
 from workbench.beatmap.maps.read_v2 import read_v2
@@ -37,8 +38,8 @@ from workbench.beatmap.maps.schemas import v2, v3, v4
 from workbench.beatmap.maps.timemap import TimeMap
 from workbench.errors import BeatmapError
 
-INFO_NAMES = ("info.dat", "info.json")
 AUDIO_DATA_NAMES = ("bpminfo.dat", "audiodata.dat")
+MOST_DIFFICULTIES = 200  # of an Info; 8 characteristics of 5 are 40
 _MODS = {
     "mapping extensions": "mapping_extensions",
     "noodle extensions": "noodle",
@@ -50,12 +51,6 @@ _V4 = SchemaDecoder(v4.Difficulty)
 _LIGHTS = SchemaDecoder(v4.Lightshow)
 _DECODERS = {1: _V2, 2: _V2, 3: _V3, 4: _V4}
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-def info_name(names: list[str]) -> str | None:
-    """Return which of some file names is the Info, in any case; `Info.dat` before others."""
-    found = [name for name in names if name.lower() in INFO_NAMES]
-    return min(found, key=lambda name: (name != "Info.dat", name != "info.dat", name), default=None)
 
 
 def read_level(files: MapFiles) -> Level:
@@ -239,14 +234,16 @@ class _Reading:
         if document is None or info is None:
             fault = next(fault for fault in found.faults() if fault.is_fatal)
             raise BeatmapError(f"{self.files.place}: {fault}", fault.kind)
+        if len(info.entries) > MOST_DIFFICULTIES:
+            detail = f"{len(info.entries):,} difficulties, over {MOST_DIFFICULTIES}"
+            raise BeatmapError(f"{self.files.place}: {detail}", "too_many_difficulties")
         if not info.entries:
             found.add("no_difficulties", "$", "the Info lists no difficulty")
         listed = {self.info_file, info.audio_data}
         listed.update(name for entry in info.entries for name in (entry.file, entry.lightshow))
-        lower = {name.lower() for name in listed}
+        known = {*map(folded, listed), *AUDIO_DATA_NAMES}
         for name in self._names:
-            is_map = name.lower().endswith(".dat") and name.lower() not in AUDIO_DATA_NAMES
-            if is_map and name.lower() not in lower:
+            if name.lower().endswith(".dat") and folded(name) not in known:
                 found.add("unlisted_file", "", f"{name} is not listed and not read")
         if info.song_time_offset:
             detail = f"{info.song_time_offset:g} s; it drifts at other speeds than 1"
@@ -268,9 +265,10 @@ class _Reading:
         own = Found(name)
         document = _document(data, own)
         regions, seconds = tempos.of_audio(document, own) if document else (None, 0.0)
-        if regions is not None and format_ == 4 and info.bpm > 0:
-            maps = (regions, TimeMap.steady(info.bpm))
-            tempos.tell_difference(own, "$", (name, self.info_file), maps, seconds)
+        if regions is not None and format_ == 4 and tempos.is_tempo(info.bpm):
+            first, end = regions.first()  # an Info of v4 has no place for what follows
+            maps = (first, TimeMap.steady(info.bpm))
+            tempos.tell_difference(own, "$", (name, self.info_file), maps, end or seconds)
         return _Audio(
             file=name,
             document=document,
@@ -352,7 +350,7 @@ class _Reading:
         found: Found,
     ) -> TimeMap:
         """Return the time map of a difficulty: v4 has it of the audio, others of their events."""
-        bpm = info.bpm if info.bpm > 0 else tempos.FALLBACK_BPM
+        bpm = info.bpm if tempos.is_tempo(info.bpm) else tempos.FALLBACK_BPM
         if document is None or parsed is None or document.format == 4:
             return audio.regions or TimeMap.steady(bpm)
         own = tempos.of_changes(bpm, parsed.tempo_beats, parsed.tempo_bpms, found)
@@ -394,13 +392,12 @@ class _Reading:
         """Return a file's bytes, read once, or why they cannot be had.
 
         Only files that the place lists are read, so that no name leads elsewhere; one that is
-        spelt in another case is found, as the game finds it on the computers that it runs on.
+        spelt otherwise is found, as the game finds it on the computers that it runs on.
         """
         if name not in self._bytes:
-            alike = (other for other in self._names if other.lower() == name.lower())
-            there = name if name in self._names else next(alike, None)
             try:
-                self._bytes[name] = self.files.read(there) if there else _missing(self.files, name)
+                there = matching(name, self._names, self.files.place)
+                self._bytes[name] = self.files.read(there)
             except BeatmapError as error:
                 self._bytes[name] = error
         return self._bytes[name]
@@ -437,10 +434,6 @@ class _Audio:
     regions: TimeMap | None = None
     seconds: float = 0.0
     faults: tuple[Fault, ...] = ()
-
-
-def _missing(files: MapFiles, name: str) -> BeatmapError:
-    return BeatmapError(f"{files.place}: {name} is missing", "missing_file")
 
 
 def _document(data: bytes, found: Found) -> Document | None:

@@ -1,5 +1,6 @@
 """The folders of maps that a store is made from, and the one list of maps that they are."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ def places_of(folders: Sequence[Path]) -> list[Place]:
 
 def list_fingerprint(places: Sequence[Place]) -> str:
     """Return what tells lists of maps apart: their names, and the names and sizes of their files.
+
+    What is known of a zip stands beside it, and goes into the store: that file's content counts.
 
     Args:
         places: The maps, in order.
@@ -85,12 +88,19 @@ def _roots(folders: Sequence[Path]) -> dict[str, Path]:
     return roots
 
 
-def _files_of(place: Place) -> list[tuple[str, int]]:
+def _files_of(place: Place) -> list[tuple[str, int | str]]:
     """Return the names and sizes of a map's files; what cannot be read has none."""
     with suppress(OSError):
         if place.kind == "zip":
-            return [("", place.path.stat().st_size)]
+            return [("", place.path.stat().st_size), *_beside(place.path.with_suffix(".json"))]
         with os.scandir(place.path) as entries:
             files = [entry for entry in entries if entry.is_file()]
             return sorted((entry.name, entry.stat().st_size) for entry in files)
+    return []
+
+
+def _beside(path: Path) -> list[tuple[str, int | str]]:
+    """Return the digest of what is said of a zip, or nothing: times differ among machines."""
+    with suppress(OSError):
+        return [(path.suffix, hashlib.sha256(path.read_bytes()).hexdigest())]
     return []

@@ -154,10 +154,11 @@ def _skip(place: Place, beatmap: Beatmap) -> Skip:
 
 
 def _empty(level: Level, place: Place) -> Skip:
-    """Return why a level has no beatmap: what in it could not be read, or there is none."""
-    nothing = Fault(kind=NO_BEATMAPS, place="Info", detail="lists no difficulty")
-    fault = next((fault for fault in level.faults if fault.is_fatal), nothing)
-    return _skip_for(fault, place, is_map=True)
+    """Return that a level has no beatmap, with what in it could not be read."""
+    fatal = next((fault for fault in level.faults if fault.is_fatal), None)
+    detail = "lists no difficulty" + (f"; {fatal}" if fatal else "")
+    nothing = Fault(kind=NO_BEATMAPS, place=fatal.place if fatal else "Info", detail=detail)
+    return _skip_for(nothing, place, is_map=True)
 
 
 def _skip_for(fault: Fault, place: Place, *, is_map: bool) -> Skip:

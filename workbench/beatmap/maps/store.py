@@ -100,7 +100,8 @@ class Store:
             return self._layout.table(kind, None if songs is None else list(songs), names)
         except (OSError, pa.ArrowException) as error:
             raise BeatmapError(
-                f"{self.folder}: {kind} cannot be read ({error}); process the maps again",
+                f"{self.folder}: {kind} cannot be read ({error}); process the maps again "
+                "with --fresh",
                 "bad_store",
             ) from error
 
@@ -158,7 +159,9 @@ class _OurLayout:
             self.songs = tuple(StoredSong.of_line(line) for line in self._lines(SONGS))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BeatmapError(
-                f"{folder}: its songs cannot be read ({error}); process the maps again", "bad_store"
+                f"{folder}: its songs cannot be read ({error}); process the maps again with "
+                "--fresh",
+                "bad_store",
             ) from error
 
     def table(

@@ -26,6 +26,7 @@ from workbench.beatmap.maps.manifest import (
 from workbench.beatmap.maps.options import ProcessOptions
 from workbench.beatmap.maps.songs import ReadMap
 from workbench.beatmap.maps.tables import CODING, KINDS, SCHEMAS
+from workbench.errors import BeatmapError
 from workbench.streaming.sink import Content, FolderSink
 from workbench.streaming.writer import ShardLimits, ShardWriter
 
@@ -56,6 +57,9 @@ class StoreWriter:
             sink: Where it is; opened.
             folder: The same, as a folder.
             options: Where its files end.
+
+        Raises:
+            BeatmapError: A file of the store is gone or damaged.
         """
         self.manifest = manifest
         self._committed = manifest
@@ -63,6 +67,7 @@ class StoreWriter:
         self._staging = folder / STAGING
         self._part_songs = options.part_songs
         self._file_bytes = options.file_mb * 1_000_000
+        _check_files(folder, manifest)
         self._known = _known(folder, manifest)
         self._writers: dict[str, ShardWriter] = {}
         self._groups: Counter[str] = Counter()
@@ -93,10 +98,9 @@ class StoreWriter:
         changes: dict[str, Any] = {"refused": dict(sorted(refused.items()))}
         if song is None:
             changes["refused_maps"] = self.manifest.refused_maps + 1
-        elif bytes.fromhex(song.key) in self._known:
+        elif (has_audio := self._known.get(bytes.fromhex(song.key))) is not None:
             changes = {"duplicates": self.manifest.duplicates + 1}
-            detail = f"the level {song.key} is there already"
-            skips = [Skip(place=song.place, reason="duplicate", detail=detail, is_map=True)]
+            skips = [_twice(song, is_richer=bool(song.audio_digest) and not has_audio)]
         else:
             changes["counts"] = self._written(song, read.rows)
             changes["faults"] = self._faults(song)
@@ -118,7 +122,7 @@ class StoreWriter:
 
     def _written(self, song: StoredSong, rows: Mapping[str, pa.RecordBatch]) -> dict[str, int]:
         """Write a song; return the counts of the store with it."""
-        self._known.add(bytes.fromhex(song.key))
+        self._known[bytes.fromhex(song.key)] = bool(song.audio_digest)
         groups = {}
         counts = Counter(self.manifest.counts)
         counts.update({"maps": 1, "difficulties": len(song.beatmaps)})
@@ -171,13 +175,49 @@ class StoreWriter:
         self._lines = {kind: [] for kind in self._lines}
 
 
-def _known(folder: Path, manifest: Manifest) -> set[bytes]:
-    """Return the hashes of the levels of a store."""
-    known = set()
-    for file in manifest.files.get(SONGS, ()):
-        for line in (folder / file.name).read_bytes().splitlines():
-            known.add(bytes.fromhex(StoredSong.of_line(line).key))
+def _twice(song: StoredSong, *, is_richer: bool) -> Skip:
+    """Return that a level is there already; its first copy stays, even without audio."""
+    detail = f"the level {song.key} is there already"
+    if is_richer:
+        detail += ", from a copy without audio; take that away, and begin anew with --fresh"
+    reason = "duplicate_with_audio" if is_richer else "duplicate"
+    return Skip(place=song.place, reason=reason, detail=detail, is_map=True)
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    """Refuse to go on with a store that lacks a file, or part of one.
+
+    Raises:
+        BeatmapError: It does.
+    """
+    for file in (file for files in manifest.files.values() for file in files):
+        try:
+            size = (folder / file.name).stat().st_size
+        except OSError as error:
+            raise _damaged(folder, f"{file.name} cannot be read ({error.strerror})") from error
+        if size != file.size:
+            raise _damaged(folder, f"{file.name} is {size:,} bytes, not {file.size:,}")
+
+
+def _known(folder: Path, manifest: Manifest) -> dict[bytes, bool]:
+    """Return the hashes of the levels of a store, and whether each has its audio.
+
+    Raises:
+        BeatmapError: Its songs cannot be read.
+    """
+    known = {}
+    try:
+        for file in manifest.files.get(SONGS, ()):
+            for line in (folder / file.name).read_bytes().splitlines():
+                song = StoredSong.of_line(line)
+                known[bytes.fromhex(song.key)] = bool(song.audio_digest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"its songs cannot be read ({error})") from error
     return known
+
+
+def _damaged(folder: Path, what: str) -> BeatmapError:
+    return BeatmapError(f"{folder}: {what}; process the maps again with --fresh", "bad_store")
 
 
 def _described(path: Path, rows: int) -> StoredFile:

@@ -17,14 +17,21 @@ from workbench.errors import BeatmapError
 FALLBACK_BPM = 120.0
 # Regions are cut at whole samples and written in single precision: what differs less is the same
 SAME_SECONDS = 0.010
+# What lies outside leads to times that no number holds
+_LEAST_BPM, _MOST_BPM = 1e-3, 1e6
 
 _NEW = SchemaDecoder(audio.AudioData)
 _OLD = SchemaDecoder(audio.BpmInfo)
 
 
+def is_tempo(bpm: float) -> bool:
+    """Return whether a number can be a song's beats a minute."""
+    return _LEAST_BPM <= bpm <= _MOST_BPM
+
+
 def steady(bpm: float, found: Found, path: str) -> TimeMap:
     """Return the map of the Info's tempo, or of 120 bpm with a fault if that is none."""
-    if bpm > 0:
+    if is_tempo(bpm):
         return TimeMap.steady(bpm)
     detail = f"{bpm:g} bpm; counted as {FALLBACK_BPM:g}, so that no time is right"
     found.add("bad_tempo", path, detail, fatal=True)
@@ -56,7 +63,10 @@ def of_audio(document: Document, found: Found) -> tuple[TimeMap | None, float]:
         return None, seconds
     try:
         starts, ends, first, last = zip(*regions, strict=True)
-        return TimeMap.of_regions(starts, ends, first, last, frequency), seconds
+        times = TimeMap.of_regions(starts, ends, first, last, frequency)
+        if not all(map(is_tempo, times.bpm.tolist())):
+            raise BeatmapError(f"regions of {times.bpm.min():g} to {times.bpm.max():g} bpm")
+        return times, seconds
     except BeatmapError as error:
         found.add("bad_tempo", path, str(error))
         return None, seconds
@@ -64,8 +74,13 @@ def of_audio(document: Document, found: Found) -> tuple[TimeMap | None, float]:
 
 def of_changes(bpm: float, beats: list[float], bpms: list[float], found: Found) -> TimeMap:
     """Return the map of a difficulty's own tempo events; a tempo of 0 is the Info's."""
+    changes = [(beat, own or bpm) for beat, own in zip(beats, bpms, strict=True)]
+    bad = [own for _, own in changes if not is_tempo(own)]
+    if bad:
+        found.add("bad_tempo", "$", f"{bad[0]:g} bpm; passed over", count=len(bad))
+        changes = [(beat, own) for beat, own in changes if is_tempo(own)]
     try:
-        return TimeMap.of_changes(bpm, beats, [own or bpm for own in bpms])
+        return TimeMap.of_changes(bpm, *zip(*changes, strict=True) if changes else ((), ()))
     except BeatmapError as error:
         found.add("bad_tempo", "$", str(error))
         return TimeMap.steady(bpm)

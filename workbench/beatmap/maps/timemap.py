@@ -17,6 +17,8 @@ from workbench.errors import BeatmapError
 
 Floats = NDArray[np.float64]
 
+_SAME_BEAT = 1e-9  # beats: changes nearer than this are one
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TimeMap:
@@ -69,8 +71,8 @@ class TimeMap:
 
         Args:
             bpm: What holds until the first change.
-            beats: (m,), where changes stand, in any order, also below 0; of two at one beat the
-                later given holds.
+            beats: (m,), where changes stand, in any order, also below 0; of two at one beat, or
+                too near to sound apart, the later holds.
             bpms: (m,), beats a minute from there on.
 
         Raises:
@@ -79,7 +81,7 @@ class TimeMap:
         at, tempo = np.asarray(beats, np.float64), np.asarray(bpms, np.float64)
         order = np.argsort(at, kind="stable")
         at, tempo = at[order], tempo[order]
-        is_last = np.append(np.diff(at) > 0, True)[: len(at)]
+        is_last = np.append(np.diff(at) > _SAME_BEAT, True)[: len(at)]
         at, tempo = at[is_last], tempo[is_last]
         # Below the first change, wherever it is, the Info's tempo holds
         start = 0.0 if not len(at) or at[0] > 0 else at[0] - 1.0
@@ -93,7 +95,9 @@ class TimeMap:
             spans = np.diff(beat) * 60.0 / every[:-1]
             first = start * 60.0 / np.float64(bpm)
             seconds = np.concatenate(([first], first + np.cumsum(spans)))
-        return TimeMap(beat=beat, seconds=seconds, bpm=every)
+            lasts = ~((np.diff(beat) == 0) | (np.diff(seconds) == 0))
+        is_piece = np.append(lasts, True)
+        return TimeMap(beat=beat[is_piece], seconds=seconds[is_piece], bpm=every[is_piece])
 
     @staticmethod
     def of_regions(
@@ -115,7 +119,8 @@ class TimeMap:
             frequency: Samples a second.
 
         Raises:
-            BeatmapError: There is no region, one is empty, or they overlap.
+            BeatmapError: There is no region, one is empty, they overlap, or beats lie between two
+                that meet.
         """
         ends = np.array([start_sample, end_sample, start_beat, end_beat], np.float64)
         if ends.ndim != 2 or not ends.shape[1] or not frequency > 0:
@@ -129,12 +134,19 @@ class TimeMap:
         # Editors write the last sample of one region and the first of the next a little apart
         if (gap_beats < -1e-3).any() or (gap_seconds < -1e-3).any():
             raise BeatmapError("two regions of a tempo overlap", "bad_tempo")
+        if ((gap_beats > 1e-3) & (gap_seconds <= 1e-3)).any():
+            raise BeatmapError("beats between two regions of a tempo take no time", "bad_tempo")
         is_gap = (gap_beats > 1e-3) & (gap_seconds > 1e-3)
         at = np.flatnonzero(is_gap) + 1
         beat = np.insert(ends[2], at, ends[3][:-1][is_gap])
         seconds = np.insert(begin, at, end[:-1][is_gap])
         bpm = np.insert(bpm, at, gap_beats[is_gap] * 60.0 / gap_seconds[is_gap])
         return TimeMap(beat=beat, seconds=seconds, bpm=bpm)
+
+    def first(self) -> tuple["TimeMap", float]:
+        """Return the map of the first tempo alone, and when it ends, seconds; 0 if never."""
+        end = float(self.seconds[1]) if len(self.seconds) > 1 else 0.0
+        return TimeMap(beat=self.beat[:1], seconds=self.seconds[:1], bpm=self.bpm[:1]), end
 
     def seconds_at(self, beats: ArrayLike) -> Floats:
         """Return when each beat sounds.

@@ -43,7 +43,7 @@ def song_samples(contents: Sequence[bytes], sample_rate: int) -> Samples:
         `(n,)` float32.
 
     Raises:
-        BeatmapError: A file cannot be decoded; `kind` says why.
+        BeatmapError: A file cannot be decoded, or there is no sample; `kind` says why.
     """
     by_rate: dict[int, Samples] = {}
     for content in contents:
@@ -52,8 +52,10 @@ def song_samples(contents: Sequence[bytes], sample_rate: int) -> Samples:
     total = np.zeros(0, np.float32)
     for rate, samples in by_rate.items():
         total = _sum(total, resampled(samples, rate, sample_rate))
-    if not len(total):
+    if not contents:
         raise BeatmapError("no audio file is named", "no_audio")
+    if not len(total):
+        raise BeatmapError(f"audio too short for one sample at {sample_rate} Hz", "empty_audio")
     return total
 
 

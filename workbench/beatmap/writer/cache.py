@@ -6,7 +6,8 @@ known by the digest of its audio and the fingerprint of its time map, so that no
 rounded into a name. `cache.json` lists the shards and is the only checkpoint: a shard and its
 place in the list come in one act, so that a run that is killed loses the work of one shard, and
 one that goes on makes the same shards. What was asked for the longest ago leaves first, where a
-budget wants room; ages are counted in runs.
+budget wants room; ages are counted in runs. A shard that is asked for in part is written anew
+without the rest before a budget is too small.
 
 With each song stand the sums of its columns and of their squares: the mean and the deviation of
 any choice of songs, as those of a training, are a matter of additions.
@@ -25,6 +26,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import soundfile
 import torch
 from numpy.typing import NDArray
 
@@ -50,9 +52,12 @@ _STAGING = ".staging"
 _LOCK = ".lock"
 _SPEC_DIGITS = 16  # of a fingerprint, in the name of a folder
 _SHARD_DIGITS = 6
+_TOLD_DIGITS = 12  # of a key, where a person reads it
 _OURS = "[0-9a-f]" * _SPEC_DIGITS + "/" + "[0-9]" * _SHARD_DIGITS + ".np[yz]"
+_DECODER = f"libsndfile {soundfile.__libsndfile_version__}"
 _LEAST_DEVIATION = 1e-3  # of a channel that never moves
-# What a song is refused for that it will be refused for again, as long as its bytes are the same.
+# What a song is refused for that it will be refused for again, as long as its bytes are the same
+# and the same library reads them.
 _LASTING = (
     "undecodable_audio",
     "empty_audio",
@@ -109,7 +114,8 @@ class Warmed:
     Attributes:
         found: Songs that were there.
         computed: Songs that were added.
-        refused: Song: the kind of the reason, and the reason, in the order in which they came.
+        refused: Song, and in brackets the first digits of its key, as it has one for each of its
+            time maps: the kind of the reason, and the reason, in the order in which they came.
         dropped: Songs that left for room, of any spec.
         size: What all shards of the folder take now, bytes.
         seconds: How long it took.
@@ -172,7 +178,8 @@ class FeatureCache:
             number, _, start, stop = self._places[key]
         except KeyError:
             raise BeatmapError(
-                f"{self.folder}: holds no features of {key[:12]}; warm the cache with that song",
+                f"{self.folder}: holds no features of {key[:_TOLD_DIGITS]}; warm the cache with "
+                "that song",
                 "not_cached",
             ) from None
         return self._arrays[number][start:stop]
@@ -290,7 +297,7 @@ class _State:
         made: Shards that were ever made; the next one's number.
         shards: Those there are, in the order in which they were made.
         specs: Fingerprint: the spec, for people.
-        refused: Fingerprint of a spec: key of a song: kind and reason.
+        refused: Fingerprint of a spec, and who decodes: key of a song: kind and reason.
     """
 
     runs: int = 0
@@ -389,8 +396,11 @@ class _Run:
         self._begun = time.monotonic()
         self._sink = FolderSink(folder, CACHE_NAME)
         state = _read_state(self._sink)
-        self._state = replace(state, runs=state.runs + 1)
+        self._refusing = f"{self._name}, {_DECODER}"
+        known = {name: some for name, some in state.refused.items() if name.endswith(_DECODER)}
+        self._state = replace(state, runs=state.runs + 1, refused=known)
         self._sink.create()
+        self._asked: frozenset[str] = frozenset()
         self._refused: dict[str, tuple[str, str]] = {}
         self._total = self._found = self._computed = self._failed = self._dropped = 0
 
@@ -406,7 +416,7 @@ class _Run:
 
     def warm(self, sounds: Mapping[str, SongSound]) -> None:
         """Bring all songs into the cache."""
-        self._total = len(sounds)
+        self._asked, self._total = frozenset(sounds), len(sounds)
         waiting = self._waiting(sounds)
         self._commit({})
         results = map_ordered(
@@ -437,7 +447,7 @@ class _Run:
 
     def _waiting(self, sounds: Mapping[str, SongSound]) -> dict[str, SongSound]:
         """Return the songs that are to be computed; take note of those that are not."""
-        refused = self._state.refused.get(self._name, {})
+        refused = self._state.refused.get(self._refusing, {})
         there: set[str] = set()
         shards = []
         for shard in self._state.shards:
@@ -451,20 +461,23 @@ class _Run:
         self._found = len(there)
         for key, sound in sounds.items():
             if key in refused:
-                self._refused[str(sound)] = refused[key]
-                self._failed += 1
+                self._tell_of(key, sound, refused[key])
         return {
             key: sound for key, sound in sounds.items() if key not in there and key not in refused
         }
 
     def _refuse(self, key: str, sound: SongSound, refusal: _Refusal) -> None:
         logger.warning("%s: %s", sound, refusal.reason)
-        self._refused[str(sound)] = (refusal.kind, refusal.reason)
-        self._failed += 1
+        told = (refusal.kind, refusal.reason)
+        self._tell_of(key, sound, told)
         if refusal.kind in _LASTING:
-            known = self._state.refused.get(self._name, {})
-            mine = {**known, key: (refusal.kind, refusal.reason)}
-            self._state = replace(self._state, refused={**self._state.refused, self._name: mine})
+            mine = {**self._state.refused.get(self._refusing, {}), key: told}
+            refused = {**self._state.refused, self._refusing: mine}
+            self._state = replace(self._state, refused=refused)
+
+    def _tell_of(self, key: str, sound: SongSound, reason: tuple[str, str]) -> None:
+        self._refused[f"{sound} [{key[:_TOLD_DIGITS]}]"] = reason
+        self._failed += 1
 
     def _most_bytes(self) -> float:
         """Return when a shard is full; a budget has room for several."""
@@ -478,10 +491,13 @@ class _Run:
         if not len(open_shard):
             self._commit({})  # what was refused is kept
             return
+        self._commit(self._listed(open_shard, packed, index))
+
+    def _listed(self, open_shard: "_OpenShard", packed: Path, index: Path) -> dict[str, Path]:
+        """Put a shard on the list; return which file is to come where."""
         made = self._state.made + 1
-        name = f"{self._name[:_SPEC_DIGITS]}/{made:0{_SHARD_DIGITS}d}"
         shard = _Shard(
-            name=name,
+            name=f"{self._name[:_SPEC_DIGITS]}/{made:0{_SHARD_DIGITS}d}",
             spec=self._name,
             songs=len(open_shard),
             columns=open_shard.columns,
@@ -491,36 +507,63 @@ class _Run:
         specs = {**self._state.specs, self._name: asdict(self._spec)}
         shards = (*self._state.shards, shard)
         self._state = replace(self._state, made=made, specs=specs, shards=shards)
-        self._commit(dict(zip(shard.files, (packed, index), strict=True)))
+        return dict(zip(shard.files, (packed, index), strict=True))
 
     def _commit(self, files: Mapping[str, Path]) -> None:
         """Change the list, and with it the files, in one act."""
-        self._make_room()
-        self._sink.commit("features", state=self._state.content(), files=files)
+        slim = self._make_room(files)
+        self._sink.commit("features", state=self._state.content(), files={**files, **slim})
         self._sink.sweep([_OURS], self._state.files())
 
-    def _make_room(self) -> None:
+    def _make_room(self, coming: Mapping[str, Path]) -> dict[str, Path]:
         """Take shards off the list, the ones not asked for the longest first.
+
+        Those asked for in part are written anew without their other songs.
+
+        Args:
+            coming: Files of the list that are not at their place yet; all in them was asked for.
+
+        Returns:
+            Files that are to come with them.
 
         Raises:
             BeatmapError: What this run asks for is more than the budget.
         """
-        budget = self._options.budget_mb * 10**6
-        over = self._state.size - budget if budget else 0
+        budget = self._options.budget_mb * 10**6 or float("inf")
+        files: dict[str, Path] = {}
         for shard in sorted(self._state.shards, key=lambda shard: shard.asked):
-            if over <= 0:
-                return
-            if shard.asked == self._state.runs:
-                raise BeatmapError(
-                    f"{self._folder}: {self._found + self._computed} of {self._total} songs take "
-                    f"{self._state.size / 1e6:.1f} MB, over the budget of "
-                    f"{self._options.budget_mb:g} MB; raise it, or ask for fewer",
-                    "over_budget",
-                )
-            over -= shard.size
-            self._dropped += shard.songs
-            left = tuple(other for other in self._state.shards if other is not shard)
-            self._state = replace(self._state, shards=left)
+            if self._state.size <= budget:
+                return files
+            if shard.asked < self._state.runs:
+                self._drop(shard)
+            elif not coming.keys() & set(shard.files):
+                files |= self._slimmed(shard)
+        if self._state.size > budget:
+            raise BeatmapError(
+                f"{self._folder}: {self._found + self._computed} of {self._total} songs take "
+                f"{self._state.size / 1e6:.1f} MB, over the budget of "
+                f"{self._options.budget_mb:g} MB; raise it, or ask for fewer",
+                "over_budget",
+            )
+        return files
+
+    def _drop(self, shard: _Shard) -> None:
+        self._dropped += shard.songs
+        left = tuple(other for other in self._state.shards if other is not shard)
+        self._state = replace(self._state, shards=left)
+
+    def _slimmed(self, shard: _Shard) -> dict[str, Path]:
+        """Put what was asked for of a shard on the list in its place; return its files."""
+        columns, keys, bounds, _ = _opened_shard(self._folder, shard, self._spec)
+        stays = [row for row, key in enumerate(keys) if key in self._asked]
+        if len(stays) == len(keys):
+            return {}
+        slim = _OpenShard(self._folder / _STAGING, self._spec, Path(shard.name).name)
+        for row in stays:
+            slim.add(keys[row], columns[bounds[row] : bounds[row + 1]])
+        self._drop(shard)
+        self._dropped -= len(stays)
+        return self._listed(slim, *slim.close())
 
     def _tell(self) -> None:
         done = self._found + self._computed + self._failed
@@ -545,8 +588,8 @@ class _OpenShard:
         size: Bytes added so far.
     """
 
-    def __init__(self, staging: Path, spec: MelSpec) -> None:
-        self._packed, self._index = staging / "shard.npy", staging / "shard.npz"
+    def __init__(self, staging: Path, spec: MelSpec, name: str = "shard") -> None:
+        self._packed, self._index = staging / f"{name}.npy", staging / f"{name}.npz"
         self._writer = ArrayWriter(self._packed, "<f2")
         self._keys: list[str] = []
         self._bounds = [0]

@@ -28,6 +28,7 @@ from workbench.beatmap.writer.tokens import (
     Encoded,
     Vocabulary,
     encode_many,
+    upto,
 )
 
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
@@ -164,6 +165,8 @@ def _song_reason(song: StoredSong, options: DataOptions) -> str:
     """Return why none of a song's charts is taken, or nothing."""
     if not song.audio_digest:
         return "no_audio"
+    if song.song_time_offset:  # its notes sound elsewhere than their beats say
+        return "song_time_offset"
     if not options.min_bpm <= song.bpm <= options.max_bpm:
         return "bpm"
     if song.score is None:
@@ -214,7 +217,7 @@ def _encoded(store: Store, songs: list[list[ChosenChart]], vocabulary: Vocabular
     lengths = np.array(counts, np.int64)[np.array(wanted, bool)]
     return encode_many(
         Notes(**columns),
-        np.concatenate([[0], np.cumsum(lengths)]),
+        upto(lengths),
         [chart.beatmap.difficulty for charts in songs for chart in charts],
         vocabulary,
     )
@@ -225,8 +228,8 @@ def _joined(parts: Sequence[Encoded]) -> Encoded:
     if len(parts) == 1:
         return parts[0]
     reasons = sorted({reason for part in parts for reason in part.lost})
-    tokens = _upto([len(part.tokens) for part in parts])
-    bars = _upto([len(part.bars) for part in parts])
+    tokens = upto([len(part.tokens) for part in parts])
+    bars = upto([len(part.bars) for part in parts])
     return Encoded(
         tokens=_concatenated([part.tokens for part in parts], np.int16),
         offsets=_moved([part.offsets for part in parts], tokens),
@@ -245,11 +248,7 @@ def _joined(parts: Sequence[Encoded]) -> Encoded:
     )
 
 
-def _upto(lengths: Sequence[int]) -> list[int]:
-    return [0, *np.cumsum(lengths, dtype=np.int64).tolist()]
-
-
-def _moved(offsets: Sequence[Counts], starts: Sequence[int]) -> Counts:
+def _moved(offsets: Sequence[Counts], starts: Counts) -> Counts:
     """Return offsets of parts as those of the whole."""
     inner = [each[:-1] + at for each, at in zip(offsets, starts, strict=False)]
     return np.concatenate([*inner, [starts[-1]]]).astype(np.int64)

@@ -21,6 +21,7 @@ A batch is a dictionary:
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -48,14 +49,14 @@ from workbench.beatmap.writer.data_options import DataOptions
 from workbench.beatmap.writer.options import ChartWindowOptions
 from workbench.beatmap.writer.sampling import Indices, Sampling, window_weights
 from workbench.beatmap.writer.tokens import PAD, Encoded
-from workbench.beatmap.writer.windows import Windows, windows_of
+from workbench.beatmap.writer.windows import Windows, window_columns, windows_of
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError
 from workbench.streaming.ahead import ahead
 
 Batch = dict[str, Any]
 
-FORMAT = 1
+FORMAT = 2  # of a state; raised whenever the same windows come in another order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,25 +141,19 @@ class WindowBatches:
         self._windows = corpus.windows
         self._lengths = corpus.windows.lengths
         self._features = [cache.features(chart.feature_key) for chart in corpus.charts]
-        self._channels = cache.spec.channels
         self._pad_to = pad_to
 
     def __call__(self, chosen: Indices) -> Batch:
         """Return the batch of some windows, `(B,)`."""
-        columns = self._windows.columns
-        mel = np.empty((len(chosen), columns, self._channels), np.float16)
-        sound = np.empty(len(chosen), np.int64)
         charts = self._windows.chart[chosen].tolist()
         firsts = self._windows.first_column[chosen].tolist()
-        for place, (chart, first) in enumerate(zip(charts, firsts, strict=True)):
-            found = self._features[chart][first : first + columns]
-            there = sound[place] = len(found)
-            mel[place, :there] = found
-            if there < columns:
-                mel[place, there:] = self.fill
+        found = [
+            window_columns(self._features[chart], first, self._windows.columns, self.fill)
+            for chart, first in zip(charts, firsts, strict=True)
+        ]
         return {
-            "mel": torch.from_numpy(mel),
-            "sound": torch.from_numpy(sound),
+            "mel": torch.from_numpy(np.stack([columns for columns, _ in found])),
+            "sound": torch.tensor([there for _, there in found], dtype=torch.int64),
             **self._tokens(chosen),
             "window": torch.from_numpy(chosen.astype(np.int64)),
         }
@@ -182,7 +177,8 @@ class TrainLoader:
     """Batches to train on, one epoch an iteration, gone back to at the very batch.
 
     Lightning takes it for a loader with a length and a state, and saves that in its checkpoints.
-    The next batch is made while one is used; what counts is what was delivered.
+    An iteration gives what is left of the epoch, or the next one where nothing is. The next batch
+    is made while one is used; what counts is what was delivered.
 
     Attributes:
         epoch: The epoch.
@@ -190,7 +186,12 @@ class TrainLoader:
     """
 
     def __init__(
-        self, batches: WindowBatches, chosen: Indices, sampling: Sampling, rank: int, world: int
+        self,
+        batches: WindowBatches,
+        chosen: Indices,
+        sampling: Sampling,
+        ranks: tuple[int, int] = (0, 1),
+        most_steps: int | None = None,
     ) -> None:
         """Stand at the beginning of the first epoch.
 
@@ -198,28 +199,30 @@ class TrainLoader:
             batches: Makes them.
             chosen: The windows of the part, `(n,)`; the sampling counts in these.
             sampling: Which of them make a step.
-            rank: Which rank this is.
-            world: How many there are.
+            ranks: Which rank this is; how many there are.
+            most_steps: An epoch is over after so many steps, at least 1; after all, if None.
         """
         self.epoch = 0
         self.step = 0
         self._batches = batches
         self._chosen = chosen
         self._sampling = sampling
-        self._rank = rank
-        self._world = world
+        self._rank, self._world = ranks
+        self._most_steps = len(self) if most_steps is None else most_steps
 
     def __len__(self) -> int:
         """Return the steps of an epoch: those that were delivered and those that are left."""
         return self._sampling.steps
 
     def __iter__(self) -> Iterator[Batch]:
-        """Give the batches that are left of the epoch."""
-        epoch = self.epoch
-        for number, batch in ahead(self._numbered, range(self.step, len(self))):
+        """Give the batches that are left of the epoch, or those of the next one."""
+        # here and not behind the last batch, as who knows how many there are goes no further
+        if self.step >= self._most_steps:
+            self.epoch, self.step = self.epoch + 1, 0
+        numbered = partial(self._numbered, self.epoch)
+        for number, batch in ahead(numbered, range(self.step, len(self))):
             self.step = number + 1
             yield batch
-        self.epoch, self.step = epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return which batch is next, as plain numbers and text."""
@@ -251,11 +254,11 @@ class TrainLoader:
                 )
         self.epoch, self.step = int(state["epoch"]), int(state["step"])
 
-    def _numbered(self, number: int) -> tuple[int, Batch]:
-        step = self._sampling.step(self.epoch, number)
+    def _numbered(self, epoch: int, number: int) -> tuple[int, Batch]:
+        step = self._sampling.step(epoch, number)
         batch = self._batches(self._chosen[step[self._rank :: self._world]])
         batch["counted"] = torch.ones(len(batch["window"]), dtype=torch.bool)
-        batch["draw"] = (self._sampling.seed, self.epoch, number, self._rank)
+        batch["draw"] = (self._sampling.seed, epoch, number, self._rank)
         return number, batch
 
 
@@ -300,6 +303,8 @@ class HeldLoader:
 class ChartData(pl.LightningDataModule):
     """The charts of a store with their sound, for a trainer.
 
+    The trainer's checkpoints hold where the training stands among the batches.
+
     Attributes:
         corpus: The charts and their windows.
         statistics: Mean and deviation of the sound that is trained on.
@@ -336,12 +341,37 @@ class ChartData(pl.LightningDataModule):
         self.statistics: Statistics = cache.statistics(sorted(trained))
         self._spec = cache.spec
         self._batches = WindowBatches(self.corpus, cache, self.statistics.mean, self.options.pad_to)
+        self._loader: TrainLoader | None = None
+        self._stopped_at: Mapping[str, Any] | None = None
 
     def train_dataloader(self) -> TrainLoader:
-        """Return the batches of this rank to train on."""
-        rank, world = self._ranks()
+        """Return the batches of this rank to train on.
+
+        Raises:
+            BeatmapError: The state that was loaded is of other windows, weights, steps or another
+                seed.
+        """
+        ranks = self._ranks()
         chosen = self.corpus.part[TRAIN]
-        return TrainLoader(self._batches, chosen, self._sampling(chosen, world), rank, world)
+        sampling = self._sampling(chosen, ranks[1])
+        loader = TrainLoader(self._batches, chosen, sampling, ranks, self._steps(sampling.steps))
+        if self._stopped_at is not None:
+            loader.load_state_dict(self._stopped_at)
+            self._stopped_at = None
+        self._loader = loader
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the training stands; nothing before it has begun.
+
+        It is that of the loader, which a trainer forgets where a checkpoint ends an epoch.
+        """
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Let the next training begin where another stood, where one is about to begin."""
+        if self.trainer is None or self.trainer.training:
+            self._stopped_at = state_dict
 
     def val_dataloader(self) -> HeldLoader:
         """Return the batches of this rank to look at while training."""
@@ -362,6 +392,11 @@ class ChartData(pl.LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+    def _steps(self, steps: int) -> int:
+        """Return how many of the steps of an epoch the trainer takes."""
+        limit = 1.0 if self.trainer is None else self.trainer.limit_train_batches
+        return max(int(steps * limit) if isinstance(limit, float) else min(steps, limit), 1)
 
     def _sampling(self, chosen: Indices, world: int) -> Sampling:
         charts = self.corpus.windows.chart[chosen]

@@ -5,7 +5,7 @@ of silence, which librosa calls loudest, is -80. The onset channel behind it is 
 `onset_strength`: how much louder 128 bands become from one frame to the next, decibels on
 average. Both come from one Fourier transform, frames in blocks that stay in the processor's
 cache. Frames are then brought to columns through the time map: column k is what sounds at beat
-`k / columns_a_beat`, between two frames by a straight line.
+`k / columns_a_beat`, between two frames by a straight line; before the audio it is silent.
 
 Units: a `frame` is `hop_length` samples; a `column` is a part of a beat; arrays are time-major.
 Sources: librosa 0.11; Slaney's Auditory Toolbox (1998) for the bands.
@@ -32,6 +32,7 @@ MOST_COLUMNS = 1 << 22  # a day at 180 bpm; a damaged tempo must not cost all me
 _ONSET_MELS = 128  # librosa's melspectrogram, which its onset_strength takes
 _LEAST_POWER = 1e-10
 _BLOCK = 256  # frames that are transformed at a time
+_COLUMN_BLOCK = 1 << 14  # columns that are made at a time, those of most songs
 _BAND_BLOCK = 128  # bins that are summed to bands at a time, into the few bands that hold them
 
 
@@ -53,10 +54,10 @@ def mel(samples: Samples, spec: MelSpec, time_map: TimeMap) -> Features:
 
 
 def frames_of(samples: Samples, spec: MelSpec) -> Floats:
-    """Return the features of each frame, `(1 + n // hop_length, channels)` float32.
+    """Return the features of each frame, `(1 + (n - n_fft % 2) // hop_length, channels)` float32.
 
     Args:
-        samples: `(n,)`, at the rate of the spec.
+        samples: `(n,)`, at the rate of the spec, n at least 1.
         spec: What is computed.
     """
     power = _band_powers(samples, spec)
@@ -90,17 +91,29 @@ def aligned(frames: Floats, samples: int, spec: MelSpec, time_map: TimeMap) -> F
     count = int(np.clip(np.ceil(beats * spec.columns_a_beat), 0, MOST_COLUMNS + 1))
     if count > MOST_COLUMNS:
         raise BeatmapError(f"{beats:.0f} beats in the song; its tempo is wrong", "bad_tempo")
-    seconds = time_map.seconds_at(np.arange(count) / spec.columns_a_beat)
-    place = np.clip(seconds * (spec.sample_rate / spec.hop_length), 0, len(frames) - 1)
-    before = np.minimum(place.astype(np.int64), max(len(frames) - 2, 0))
+    columns = np.empty((count, frames.shape[1]), np.float16)
+    for start in range(0, count, _COLUMN_BLOCK):
+        block = columns[start : start + _COLUMN_BLOCK]
+        seconds = time_map.seconds_at(np.arange(start, start + len(block)) / spec.columns_a_beat)
+        block[:] = _between(frames, seconds * (spec.sample_rate / spec.hop_length), spec)
+    return columns
+
+
+def _between(frames: Floats, place: NDArray[np.float64], spec: MelSpec) -> Floats:
+    """Return what lies at places among the frames, `(places, channels)`; before them is silence."""
+    within = np.clip(place, 0, len(frames) - 1)
+    before = np.minimum(within.astype(np.int64), max(len(frames) - 2, 0))
     after = np.minimum(before + 1, len(frames) - 1)
-    share = (place - before).astype(np.float32)[:, None]
-    columns = frames[after]
+    share = (within - before).astype(np.float32)[:, None]
+    columns: Floats = frames[after]
     columns -= frames[before]
     columns *= share
     columns += frames[before]
-    packed: Features = columns.astype(np.float16)
-    return packed
+    early = np.flatnonzero(place < 0)
+    silence = np.zeros(frames.shape[1], np.float32)
+    silence[: spec.n_mels] = FLOOR_DB
+    columns[early] += (silence - frames[0]) * np.minimum(-place[early], 1)[:, None]
+    return columns
 
 
 def mel_bands(sample_rate: int, n_fft: int, n_mels: int) -> Floats:
@@ -168,7 +181,7 @@ def _band_powers(samples: Samples, spec: MelSpec) -> Floats:
     padded = np.zeros(len(samples) + 2 * half, np.float32)
     padded[half : half + len(samples)] = samples
     sound = torch.from_numpy(padded)
-    count = 1 + len(samples) // spec.hop_length
+    count = 1 + (len(padded) - spec.n_fft) // spec.hop_length
     blocks = _blocks_of_bands(spec)
     power = torch.zeros(count, max(bands.stop for _, bands, _ in blocks))
     for start in range(0, count, _BLOCK):

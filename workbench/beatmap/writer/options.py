@@ -6,7 +6,7 @@ from workbench import options
 from workbench.caching.fingerprint import fingerprint
 
 # Raised whenever the same audio and spec come to other numbers than before.
-FORMAT = 1
+FORMAT = 2
 
 ONSET_CHANNELS = 1
 

@@ -1,8 +1,8 @@
 """Which windows are learnt from at which step: a pure function of seed, epoch and step.
 
 An epoch has about as many windows as there are. Windows of equal weight come once in it; others
-come as often as their weight says, to the next whole number up or down, so that chance makes no
-rare window rarer. Windows of about one length stand in one step, which costs less padding. Any
+come as often as their weight says, to the next whole number up or down, and over many epochs just
+as often. Windows of about one length stand in one step, which costs less padding. Any
 step may be asked for without those before it, and all ranks deal one step among them.
 """
 
@@ -19,7 +19,8 @@ from workbench.streaming.order import Order
 Indices = NDArray[np.int64]
 Weights = NDArray[np.float64]
 
-_WINDOWS, _PLACES, _STEPS = 1, 2, 3  # which permutation an order is asked for
+_WINDOWS, _PLACES, _STEPS, _OFFSET = 1, 2, 3, 4  # which permutation an order is asked for
+_OFFSETS = 1024  # no more: sums of millions of weights round by some ten-thousandths of a step
 
 
 def window_weights(song_weight: Weights, is_official: NDArray[np.bool_], share: float) -> Weights:
@@ -116,14 +117,15 @@ def _epoch(sampling: Sampling, epoch: int) -> Indices:
 def _drawn(sampling: Sampling, epoch: int) -> Indices:
     """Return the windows of an epoch, `(steps * step_windows,)`, in an order of its own.
 
-    Points stand evenly along all windows, laid end to end in any order, each as long as it
-    weighs; a window comes as often as points fall on it. Source: systematic resampling (Kitagawa,
-    1996).
+    Points stand evenly along all windows, from any place on, and the windows are laid end to end
+    in any order, each as long as it weighs; a window comes as often as points fall on it. Source:
+    systematic resampling (Kitagawa, 1996).
     """
     order = Order(seed=sampling.seed, epoch=epoch)
     count = sampling.steps * sampling.step_windows
     windows = order.rows(_WINDOWS, 0, len(sampling.weights))
     upto = np.cumsum(sampling.weights[windows])
-    points = (np.arange(count) + 0.5) / count * upto[-1]
+    offset = (order.rows(_OFFSET, 0, _OFFSETS)[0] + 0.5) / _OFFSETS
+    points = (np.arange(count) + offset) / count * upto[-1]
     drawn = windows[np.searchsorted(upto, points, side="right").clip(max=len(windows) - 1)]
     return np.asarray(drawn[order.rows(_PLACES, 0, count)])

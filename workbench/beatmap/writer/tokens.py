@@ -49,6 +49,18 @@ REASONS = (
 SECOND_OF_HAND = "second_of_hand"  # one note a hand and slot: the others of that slot
 TWICE = "twice"  # stacked: the same hand, cell and direction once more in a slot
 
+DIRECTION_NAMES = (
+    "up",
+    "down",
+    "left",
+    "right",
+    "up-left",
+    "up-right",
+    "down-left",
+    "down-right",
+    "any",
+)
+
 _LANES, _LAYERS, _DIRECTIONS = 4, 3, 9
 _HAND = _LANES * _LAYERS * _DIRECTIONS  # notes of a hand
 
@@ -109,23 +121,11 @@ class Vocabulary:
         for hand, base in (("LEFT", self.left), ("RIGHT", self.right)):
             if base <= token < base + _HAND:
                 cell, direction = divmod(token - base, _DIRECTIONS)
-                return f"{hand} {cell // _LAYERS},{cell % _LAYERS} {_DIRECTION_NAMES[direction]}"
+                return f"{hand} {cell // _LAYERS},{cell % _LAYERS} {DIRECTION_NAMES[direction]}"
         if not self.is_stacked and token in (self.empty_left, self.empty_right):
             return "LEFT empty" if token == self.empty_left else "RIGHT empty"
         return f"unknown {token}"
 
-
-_DIRECTION_NAMES = (
-    "up",
-    "down",
-    "left",
-    "right",
-    "up-left",
-    "up-right",
-    "down-left",
-    "down-right",
-    "any",
-)
 
 # That of the writer before this one: 16 slots a beat, one note a hand.
 VOCABULARY_291 = Vocabulary(slots=16, is_stacked=False)
@@ -163,12 +163,6 @@ class Encoded:
         """Return the tokens of one chart."""
         return self.tokens[self.offsets[number] : self.offsets[number + 1]]
 
-    @property
-    def lost_share(self) -> float:
-        """Part of all notes that were lost, 0 to 1."""
-        lost = sum(int(counts.sum()) for counts in self.lost.values())
-        return lost / max(lost + int(self.kept.sum()), 1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decoded:
@@ -186,23 +180,6 @@ class Decoded:
     offsets: Counts
     difficulties: tuple[str | None, ...]
     stray: Counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rounding:
-    """How far notes are moved to their slots, milliseconds.
-
-    Attributes:
-        mean_ms: On average.
-        p99_ms: 99 of 100 notes by no more than that.
-        max_ms: The farthest.
-        over_10_ms: Part of the notes that are moved by more than 10 ms, 0 to 1.
-    """
-
-    mean_ms: float
-    p99_ms: float
-    max_ms: float
-    over_10_ms: float
 
 
 def encode(notes: Notes, difficulty: str, vocabulary: Vocabulary) -> Tokens:
@@ -297,22 +274,9 @@ def decode_many(tokens: Tokens, offsets: Sequence[int] | Counts, vocabulary: Voc
             direction=(where % _DIRECTIONS).astype(np.int32),
             angle=np.zeros(len(found)),
         ),
-        offsets=_upto(counts),
+        offsets=upto(counts),
         difficulties=_difficulties(tokens, chart, len(bounds) - 1),
         stray=np.bincount(chart[is_note & ~stands], minlength=len(bounds) - 1),
-    )
-
-
-def rounding(notes: Notes, vocabulary: Vocabulary, time_map: TimeMap) -> Rounding:
-    """Return how far the notes of one chart that have a place are moved in time."""
-    errors = rounding_ms(notes, vocabulary, time_map)
-    if not len(errors):
-        return Rounding(mean_ms=0.0, p99_ms=0.0, max_ms=0.0, over_10_ms=0.0)
-    return Rounding(
-        mean_ms=float(errors.mean()),
-        p99_ms=float(np.percentile(errors, 99)),
-        max_ms=float(errors.max()),
-        over_10_ms=float((errors > 10.0).mean()),
     )
 
 
@@ -328,6 +292,18 @@ def rounding_ms(notes: Notes, vocabulary: Vocabulary, time_map: TimeMap) -> NDAr
     beat = np.asarray(notes.beat, np.float64)[good]
     moved = time_map.seconds_at(slot[good] / vocabulary.slots) - time_map.seconds_at(beat)
     return np.abs(moved) * 1000.0
+
+
+def upto(counts: Sequence[int] | Counts) -> Counts:
+    """Return the sums of all before each, and of all: where each begins, and the end.
+
+    Args:
+        counts: `(n,)`.
+
+    Returns:
+        int64 `(n + 1,)`.
+    """
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -390,11 +366,6 @@ def _checked_offsets(offsets: Sequence[int] | Counts, rows: int, charts: int) ->
     return bounds
 
 
-def _upto(counts: Counts) -> Counts:
-    """Return the sums of all before each, and of all."""
-    return np.concatenate([[0], np.cumsum(counts)])
-
-
 def _slots(
     notes: Notes, vocabulary: Vocabulary
 ) -> tuple[Counts, NDArray[np.bool_], Mapping[str, NDArray[np.bool_]]]:
@@ -427,12 +398,12 @@ def _placed(notes: Notes, bounds: Counts, vocabulary: Vocabulary) -> _Placed:
     lost = {reason: _sums(which, bounds) for reason, which in faults.items()}
     chosen = _order(np.asarray(notes.beat), bounds, good)
     if chosen is not None:
-        notes, slot, bounds = notes.take(chosen), slot[chosen], _upto(_sums(good, bounds))
+        notes, slot, bounds = notes.take(chosen), slot[chosen], upto(_sums(good, bounds))
     counts = np.diff(bounds)
     bars = np.zeros(len(counts), np.int64)
     has_notes = counts > 0
     bars[has_notes] = slot[bounds[1:][has_notes] - 1] // vocabulary.bar_slots + 1
-    bar_offsets = _upto(bars)
+    bar_offsets = upto(bars)
     return _Placed(
         at=np.repeat(bar_offsets[:-1] * vocabulary.bar_slots, counts) + slot,
         note=(27 * notes.lane + 9 * notes.layer + notes.direction).astype(np.int64),
@@ -449,7 +420,7 @@ def _order(beat: NDArray[np.floating], bounds: Counts, good: NDArray[np.bool_]) 
     found = None
     if not good.all():
         found = np.flatnonzero(good)
-        beat, bounds = beat[found], _upto(_sums(good, bounds))
+        beat, bounds = beat[found], upto(_sums(good, bounds))
     falls = beat[1:] < beat[:-1]
     inner = bounds[(bounds > 0) & (bounds < len(beat))]
     falls[inner - 1] = False

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from workbench.beatmap.writer.mel import Features
 from workbench.beatmap.writer.options import ChartWindowOptions
-from workbench.beatmap.writer.tokens import BAR, BAR_BEATS, END, START, Counts, Encoded, Tokens
+from workbench.beatmap.writer.tokens import (
+    BAR,
+    BAR_BEATS,
+    END,
+    START,
+    Counts,
+    Encoded,
+    Tokens,
+    upto,
+)
 from workbench.errors import BeatmapError
 
 _HEAD = 2  # START and difficulty
@@ -99,7 +108,7 @@ def windows_of(
         bar=bar[fits],
         first_column=bar[fits] * bar_columns,
         tokens=tokens[np.repeat(fits, lengths)],
-        offsets=np.concatenate([[0], np.cumsum(lengths[fits])]),
+        offsets=upto(lengths[fits]),
         learnt_from=learnt_from[fits],
         too_long=int((has_sound & ~is_short).sum()),
         without_sound=int((~has_sound).sum()),
@@ -140,7 +149,7 @@ def _tokens(
     empty = np.maximum(end - np.maximum(bar, chart_bars), 0)
     is_last = end == bars[chart]
     learnt_from = _HEAD + start - first + empty_before
-    offsets = np.concatenate([[0], np.cumsum(learnt_from + stop - start + empty + is_last)])
+    offsets = upto(learnt_from + stop - start + empty + is_last)
     tokens = np.full(offsets[-1], BAR, np.int16)  # empty bars stay
     begins = offsets[:-1]
     tokens[begins] = START

@@ -2,10 +2,10 @@
 
 from msgspec import Raw, Struct, field
 
-from workbench.beatmap.maps.schemas.values import Int, Record
+from workbench.beatmap.maps.schemas.values import ByParts, Int, Record
 
 
-class OldLevel(Record):
+class OldLevel(ByParts):
     """A difficulty of v1."""
 
     difficulty: str = ""
@@ -30,7 +30,7 @@ class OldInfo(Record):
     difficultyLevels: list[OldLevel] | None = None
 
 
-class Custom(Record):
+class Custom(ByParts):
     """What mods and editors say of a difficulty, in either version's words."""
 
     requirements: list[str] | None = None
@@ -41,7 +41,7 @@ class Custom(Record):
     _difficultyLabel: str | None = None
 
 
-class SetDifficulty(Record):
+class SetDifficulty(ByParts):
     """A difficulty of v2."""
 
     _difficulty: str = ""
@@ -77,7 +77,7 @@ class SetInfo(Record):
     _difficultyBeatmapSets: list[DifficultySet] | None = None
 
 
-class Song(Record):
+class Song(ByParts):
     """Who made it."""
 
     title: str = ""
@@ -85,7 +85,7 @@ class Song(Record):
     author: str = ""
 
 
-class Audio(Record):
+class Audio(ByParts):
     """The song's file."""
 
     songFilename: str = ""
@@ -96,14 +96,14 @@ class Audio(Record):
     previewDuration: float = 0.0
 
 
-class Authors(Record):
+class Authors(ByParts):
     """Who made a difficulty."""
 
     mappers: list[str] | None = None
     lighters: list[str] | None = None
 
 
-class FlatDifficulty(Record):
+class FlatDifficulty(ByParts):
     """A difficulty of v4."""
 
     characteristic: str = ""

@@ -12,3 +12,7 @@ NONE = UNSET
 
 class Record(Struct, gc=False):
     """A struct of numbers and texts, which no cycle of references can go through."""
+
+
+class ByParts(Record):
+    """A record of which a bad value costs itself alone, as each says something of its own."""
