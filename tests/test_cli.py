@@ -15,7 +15,7 @@ HEAVY = ("numpy", "torch", "numba", "jupyter", "jupyter_client", "papermill", "n
 COMMANDS = {
     "groove": ["train", "merge", "info", "score", "sample", "extract", "apply"],
     "nb": ["lint", "refresh"],
-    "pico": ["plan"],
+    "pico": ["plan", "play", "status", "stop", "deploy", "simulate", "ports"],
     "demo": ["drums", "speech", "songs"],
     "speech": ["gather"],
     "beatmap": ["process", "cache", "download", "extract", "charts"],
@@ -50,7 +50,10 @@ def model(corpus):
 # --- help
 
 
-@pytest.mark.parametrize("tokens", [["--help"], [], ["--version"], ["groove", "--help"], ["nb"]])
+@pytest.mark.parametrize(
+    "tokens",
+    [["--help"], [], ["--version"], ["groove", "--help"], ["nb"], ["pico", "play", "--help"]],
+)
 def test_help_imports_nothing_heavy(tokens):
     code = (
         "import sys\nfrom workbench.cli import run\n"

@@ -72,10 +72,16 @@ for _name, _help in _BEATMAP.items():
 app.command(beatmap)
 pico = cyclopts.App(name="pico", help="Play MIDI files of any length on the melodica robot.")
 _PICO = {
-    "plan": "Tell what the robot can play of a MIDI file.",
+    "commands:plan": "Tell what the robot can play of a MIDI file.",
+    "commands:play": "Play a MIDI file on the robot, or on a simulated one.",
+    "board_commands:status": "Tell how the robot's board is.",
+    "board_commands:stop": "Stop the robot at once.",
+    "deploy_command:deploy": "Bring the program to the robot's board.",
+    "board_commands:simulate": "Serve a simulated board on a socket.",
+    "board_commands:ports": "List the serial ports, and whether they may be used.",
 }
 for _name, _help in _PICO.items():
-    pico.command(f"workbench.playback.commands:{_name}", name=_name, help=_help)
+    pico.command(f"workbench.playback.{_name}", name=_name.partition(":")[2], help=_help)
 app.command(pico)
 shards = cyclopts.App(name="shards", help="Shards that come as they are needed.")
 shards.command(

