@@ -531,6 +531,7 @@ def test_what_a_killed_run_left_half_written_is_gone_after_the_next(corpus, whol
     (folder / "notes_0009.parquet").write_bytes(b"moved, and not listed")
     (folder / "songs_0001.jsonl").write_bytes(b"moved, and not listed")
     (folder / f".{MANIFEST}.0123abcd.part").write_bytes(b"half")
+    (folder / f".{ROOTS}.0123abcd.part").write_bytes(b"half")
     (folder / ".staging" / "bombs_0000.parquet").write_bytes(b"half")
     process([corpus[0]], folder, ProcessOptions(**SMALL))
     assert content_of(folder) == content_of(whole)

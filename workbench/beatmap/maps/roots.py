@@ -10,7 +10,7 @@ from pathlib import Path
 
 from workbench.beatmap.maps.manifest import ROOTS
 from workbench.beatmap.maps.places import Place, map_places, printable
-from workbench.caching.files import replacing
+from workbench.caching.files import replacing, sweep
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError, OptionsError
 
@@ -46,8 +46,9 @@ def list_fingerprint(places: Sequence[Place]) -> str:
 
 
 def tell_roots(folder: Path, folders: Sequence[Path]) -> None:
-    """Keep where the maps lie, for who looks for their audio."""
+    """Keep where the maps lie, for who looks for their audio; nobody else may write there."""
     roots = {name: str(root.resolve()) for name, root in _roots(folders).items()}
+    sweep(folder / ROOTS)
     with replacing(folder / ROOTS) as scratch:
         scratch.write_text(json.dumps(roots, sort_keys=True) + "\n", encoding="ascii")
 
