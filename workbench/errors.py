@@ -52,6 +52,10 @@ class MusicError(WorkbenchError):
     """A MIDI or audio file that cannot be read or written."""
 
 
+class LearningError(WorkbenchError):
+    """A training that cannot begin or go on."""
+
+
 class GrooveError(WorkbenchError):
     """A groove corpus, model or prime that cannot be used."""
 

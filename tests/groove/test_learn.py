@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.callbacks import Callback
 from tiny_networks import TINY, tokens_of
 
-from workbench.errors import CachingError, GrooveError
+from workbench.errors import CachingError, LearningError
 from workbench.groove.augment import FAMILIES, changes_of, class_tables
 from workbench.groove.drums import CLASSES
 from workbench.groove.inputs import BEFORE, HIDDEN, MASKS, REPEATS
@@ -165,7 +165,7 @@ def test_without_pieces_held_out_the_last_average_is_kept(corpus, tmp_path) -> N
 
 def test_another_runs_checkpoint_is_refused_by_name(tokens, tmp_path) -> None:
     learned(tokens, tmp_path / "run", steps=2)
-    with pytest.raises(GrooveError, match=r"last\.ckpt: is of other shards or other options"):
+    with pytest.raises(LearningError, match=r"last\.ckpt: is of other data or other options"):
         learned(tokens, tmp_path / "run", steps=2, dropout=0.5)
     learned(tokens, tmp_path / "run", steps=2, log_every=1)  # tells more, learns the same
 
@@ -174,7 +174,7 @@ def test_a_checkpoint_cut_short_is_refused_by_name(tokens, tmp_path) -> None:
     learned(tokens, tmp_path / "run", steps=2)
     path = tmp_path / "run" / CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(GrooveError, match="delete it to start over"):
+    with pytest.raises(LearningError, match="delete it to start over"):
         learned(tokens, tmp_path / "run", steps=2)
 
 

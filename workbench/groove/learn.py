@@ -12,11 +12,8 @@ Units: losses in nats a step; `bits_per_bar` in bits for a bar of 4/4.
 import logging
 import math
 import shutil
-import signal
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,15 +22,13 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.caching.files import refuse_other, replacing, sweep
+from workbench.caching.files import refuse_other
 from workbench.caching.fingerprint import fingerprint
-from workbench.errors import CachingError, GrooveError
 from workbench.groove.augment import changes_of, class_tables
 from workbench.groove.inputs import BEFORE, HIDDEN, REPEATS
 from workbench.groove.model import DESCRIPTION, Model
@@ -42,6 +37,20 @@ from workbench.groove.neural import NetworkDescription, refuse_unlike, write_neu
 from workbench.groove.options import LearnOptions
 from workbench.groove.tokenize import Tokens, window_steps
 from workbench.learning.stream import ParquetStream, StreamLoader, StreamSettings
+from workbench.learning.training import (
+    CHECKPOINT,
+    Checkpoints,
+    Saves,
+    TrainerSettings,
+    average_on,
+    copied,
+    course,
+    decayed,
+    drawn_from,
+    fit,
+    make_trainer,
+    torch_settings,
+)
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.options import WindowOptions
 from workbench.streaming.samples import Samples
@@ -49,12 +58,9 @@ from workbench.streaming.source import Source
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "last.ckpt"
 HELD = "held_bits_per_bar"
 _CALL_STEPS = 512  # what a further pass costs, as steps
-_CLIP = 1.0  # greatest norm of a gradient
 _BETAS = (0.9, 0.98)
-_LEAST_RATE = 0.02  # of the learning rate, at the end
 # Options that another run may change and go on
 _FREE = (
     *("checkpoint_dir", "save_every", "log_every", "progress", "patience"),
@@ -317,10 +323,8 @@ class StepLearner(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of a batch, nats a step."""
         shape, total = self.network.shape, batch["lengths"].sum()
-        devices = [self.device] if self.device.type == "cuda" else []
         sums = []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(_word(self._options.seed, self.global_step, self.global_rank))
+        with drawn_from(self.device, self._options.seed, self.global_step, self.global_rank):
             for part in parts_by_length(batch):
                 earlier = _told(part, shape)
                 is_hidden = torch.rand(earlier.shape, device=earlier.device) < self._options.hidden
@@ -334,11 +338,7 @@ class StepLearner(pl.LightningModule):
     def optimizer_step(self, *given: Any, **named: Any) -> None:
         """Take a step, and move the average on by it."""
         super().optimizer_step(*given, **named)
-        step = self.global_step
-        memory = min(self._options.averaging, (1 + step) / (10 + step))  # soon, at first
-        with torch.no_grad():
-            mine: list[Tensor] = list(self.average.parameters())
-            torch._foreach_lerp_(mine, list[Tensor](self.network.parameters()), 1.0 - memory)
+        average_on(self.average, self.network, self._options.averaging, self.global_step)
 
     def on_validation_start(self) -> None:
         """Begin a look."""
@@ -365,14 +365,10 @@ class StepLearner(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW, whose decay is for matrices alone, and the course of its rate."""
         o = self._options
-        learning = list(self.network.parameters())
-        groups = [
-            {"params": [p for p in learning if p.ndim > 1], "weight_decay": o.weight_decay},
-            {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        groups = decayed(self.network, o.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=o.learning_rate, betas=_BETAS)
-        course = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_rate, o.warm_up, o.steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": course, "interval": "step"}}
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(course, o.warm_up, o.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the losses so far."""
@@ -398,7 +394,7 @@ class _Looks(Callback):
         recent = pl_module.losses[since - trainer.global_step :]
         loss = float(torch.stack(recent).mean())
         if all(bits < look.bits_per_bar for look in self.history):
-            self.best = _copied(pl_module.average)
+            self.best = copied(pl_module.average)
         self.history.append(Look(step=trainer.global_step, bits_per_bar=bits, loss=loss))
         told = [look.bits_per_bar for look in self.history]
         if self._patience and len(told) - 1 - told.index(min(told)) >= self._patience:
@@ -412,30 +408,6 @@ class _Looks(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = [Look(**look) for look in state_dict["history"]]
         self.best = state_dict["best"]
-
-
-class _Saves(Checkpoint):
-    """Saves the one checkpoint, after a look where one is due at the same step."""
-
-    def __init__(self, path: Path, identity: str, options: LearnOptions, *, looks: bool):
-        self._path = path
-        self._identity = identity
-        self._every = options.save_every
-        self._looks_every = options.validate_every if looks else 0
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        step = trainer.global_step
-        is_look = self._looks_every > 0 and step % self._looks_every == 0
-        if step % self._every == 0 and not is_look:
-            trainer.save_checkpoint(self._path)
-
-    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        trainer.save_checkpoint(self._path)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["identity"] = self._identity
 
 
 class _Tells(Callback):
@@ -487,21 +459,6 @@ class _Tells(Callback):
         )
 
 
-class _WholeFiles(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all; reading one runs nothing in it."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
-        with replacing(Path(path)) as scratch:
-            torch.save(checkpoint, scratch)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return _read_checkpoint(Path(path))
-
-
 def learn(
     tokens: Tokens,
     folder: Path,
@@ -528,7 +485,7 @@ def learn(
         callbacks: More that Lightning calls.
 
     Raises:
-        GrooveError: The checkpoint is of other shards or options, or cannot be read.
+        LearningError: The checkpoint is of other shards or options, or cannot be read.
         CachingError: The checkpoint cannot be written, or something else is at its place.
         SourceError: A shard cannot be fetched or read.
     """
@@ -536,21 +493,19 @@ def learn(
     refuse_other(folder, CHECKPOINT)
     shape = shape_of(tokens, options)
     windows = Windows(tokens, options, folder, train=train, held=held, window=window)
-    path = folder / CHECKPOINT
-    identity = _identity(tokens, options)
-    _made(folder)
-    sweep(path)
-    resumed_at = _resumable(path, identity)
+    checkpoints = Checkpoints(folder, _identity(tokens, options))
+    resumed_at = checkpoints.resumed_at()
     learner = StepLearner(shape, options, tokens.resolution)
     looks = _Looks(options.patience)
-    saves = _Saves(path, identity, options, looks=windows.has_held)
+    settings = _settings(options, has_held=windows.has_held)
     tells = _Tells(show, options, windows, looks)
-    with _settings(options.threads):
-        trainer = _trainer(options, folder, [looks, tells, *callbacks, saves], windows)
-        _fit(trainer, learner, windows, path if resumed_at else None)
+    with torch_settings(options.threads):
+        called = [looks, tells, *callbacks, Saves(checkpoints, settings)]
+        trainer = make_trainer(settings, folder, called)
+        fit(trainer, learner, windows, checkpoints.path if resumed_at else None)
     return Learned(
         shape=shape,
-        weights=looks.best or _copied(learner.average),
+        weights=looks.best or copied(learner.average),
         history=tuple(looks.history),
         losses=tuple(torch.stack(learner.losses).tolist()) if learner.losses else (),
         resumed_at=resumed_at,
@@ -583,7 +538,8 @@ def learn_model(
         window: How much of a source is here at a time.
 
     Raises:
-        GrooveError: The counted model is on another grid, or the checkpoint is of something else.
+        GrooveError: The counted model is on another grid.
+        LearningError: The checkpoint is of something else.
         CachingError: Something cannot be written, or something else is at its place.
         SourceError: A shard cannot be fetched or read.
     """
@@ -658,118 +614,23 @@ def _nats(logits: Tensor, part: Batch, history: int) -> Tensor:
     )
 
 
-def _rate(warm_up: int, steps: int, step: int) -> float:
-    """Return the share of the greatest learning rate at a step."""
-    rise = min(1.0, (step + 1) / (warm_up + 1))
-    fall = 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
-    return rise * (_LEAST_RATE + (1.0 - _LEAST_RATE) * fall)
-
-
-def _word(*numbers: int) -> int:
-    """Return a seed made of some numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _copied(network: StepNetwork) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
 def _identity(tokens: Tokens, options: LearnOptions) -> str:
     """Return what a checkpoint must agree in to be gone on from."""
     return fingerprint({"tokens": tokens.description, "options": _deciding(options)})
 
 
+def _settings(options: LearnOptions, *, has_held: bool) -> TrainerSettings:
+    return TrainerSettings(
+        steps=options.steps,
+        validate_every=options.validate_every,
+        save_every=options.save_every,
+        has_held=has_held,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=options.precision,
+    )
+
+
 def _deciding(options: LearnOptions) -> dict[str, Any]:
     """Return the options that a course of learning is decided by."""
     return {name: value for name, value in asdict(options).items() if name not in _FREE}
-
-
-def _made(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CachingError(f"{folder}: cannot be made ({error.strerror})") from error
-
-
-def _resumable(path: Path, identity: str) -> int:
-    """Return the step of a checkpoint, 0 where there is none; refuse another's."""
-    if not path.exists():
-        return 0
-    checkpoint = _read_checkpoint(path)
-    if checkpoint.get("identity") != identity:
-        raise GrooveError(
-            f"{path}: is of other shards or other options; give the same, or delete it to start "
-            "over"
-        )
-    return int(checkpoint["global_step"])
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # its reader raises errors of many kinds, none of its own
-        raise GrooveError(
-            f"{path}: no readable checkpoint ({error}); delete it to start over"
-        ) from error
-    return checkpoint
-
-
-def _trainer(
-    options: LearnOptions, folder: Path, callbacks: list[Callback], windows: Windows
-) -> pl.Trainer:
-    on_gpu = options.accelerator == "gpu" or (
-        options.accelerator == "auto" and torch.cuda.is_available()
-    )
-    is_half = options.precision == "bf16" or (options.precision == "auto" and on_gpu)
-    return pl.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=options.devices,
-        strategy="auto" if options.devices == 1 else "ddp",
-        precision="bf16-mixed" if is_half else "32-true",
-        max_epochs=1,
-        val_check_interval=options.validate_every,
-        check_val_every_n_epoch=None,
-        limit_val_batches=1.0 if windows.has_held else 0,
-        num_sanity_val_steps=0,
-        gradient_clip_val=_CLIP,
-        deterministic=not on_gpu,
-        callbacks=callbacks,
-        plugins=[_WholeFiles()],
-        default_root_dir=folder,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
-def _fit(
-    trainer: pl.Trainer, learner: StepLearner, windows: Windows, checkpoint: Path | None
-) -> None:
-    """Run a trainer; an interruption is raised as one, where Lightning ends the process."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(learner, datamodule=windows, ckpt_path=checkpoint)
-    except SystemExit as error:
-        if not trainer.interrupted:
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from error
-
-
-@contextmanager
-def _settings(threads: int) -> Iterator[None]:
-    """Set PyTorch's threads while a block lasts, and quieten Lightning's hints."""
-    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    lightning_log = logging.getLogger("lightning.pytorch")
-    level = lightning_log.level
-    lightning_log.setLevel(logging.ERROR)
-    torch.set_num_threads(threads or before)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning.*")
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(strict)
-        lightning_log.setLevel(level)
