@@ -94,8 +94,11 @@ def chosen_charts(
         The charts; and reason: how many charts were left out for it, the first that holds.
     """
     chosen, left_out = [], Counter[str]()
+    held = options.named_songs
     for song in songs:
+        is_held = song.key in held or song.title in held
         part = part_of(song.audio_key, options.validation, options.test)
+        part = VALIDATION if is_held else part
         of_song = _song_reason(song, options)
         for number, beatmap in enumerate(song.beatmaps):
             if reason := of_song or _chart_reason(beatmap, options):
@@ -103,6 +106,23 @@ def chosen_charts(
             else:
                 chosen.append(ChosenChart(song=song, number=number, part=part))
     return chosen, dict(sorted(left_out.items()))
+
+
+def style_of(chart: ChosenChart) -> str:
+    """Return whose style a chart is in: its first mapper's, or nothing."""
+    return (*chart.beatmap.mappers, chart.song.mapper)[0].strip()
+
+
+def styles_of(charts: Sequence[ChosenChart], songs: int) -> tuple[str, ...]:
+    """Return the mappers of some songs to train on each, by name.
+
+    Args:
+        charts: Of all parts.
+        songs: How many songs one has at least; 0 is nobody.
+    """
+    found = {(style_of(chart), chart.song.audio_key) for chart in charts if chart.part == TRAIN}
+    counts = Counter(style for style, _ in found if style)
+    return tuple(sorted(style for style, count in counts.items() if 0 < songs <= count))
 
 
 def encoded_charts(store: Store, charts: Sequence[ChosenChart], vocabulary: Vocabulary) -> Encoded:

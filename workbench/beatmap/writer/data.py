@@ -14,6 +14,8 @@ A batch is a dictionary:
     lengths: How many of them there are, int64 `(B,)`.
     learnt_from: The first that is to be learnt, int64 `(B,)`.
     window: Which windows they are, int64 `(B,)`.
+    density: Notes a second of the whole chart, float32 `(B,)`.
+    style: Number of its mapper among `ChartData.styles`, from 1; 0 is another, int64 `(B,)`.
     counted: Whether a window is there for itself, or fills the batch of a rank, bool `(B,)`.
     draw: What the random numbers of the batch are drawn by: seed, epoch, step, rank.
 """
@@ -44,11 +46,13 @@ from workbench.beatmap.writer.corpus import (
     chosen_charts,
     encoded_charts,
     song_weights,
+    style_of,
+    styles_of,
 )
 from workbench.beatmap.writer.data_options import DataOptions
 from workbench.beatmap.writer.options import ChartWindowOptions
 from workbench.beatmap.writer.sampling import Indices, Sampling, window_weights
-from workbench.beatmap.writer.tokens import PAD, Encoded
+from workbench.beatmap.writer.tokens import PAD, Encoded, Vocabulary
 from workbench.beatmap.writer.windows import Windows, window_columns, windows_of
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError
@@ -127,7 +131,12 @@ class WindowBatches:
     """
 
     def __init__(
-        self, corpus: Corpus, cache: FeatureCache, fill: NDArray[np.float32], pad_to: int
+        self,
+        corpus: Corpus,
+        cache: FeatureCache,
+        fill: NDArray[np.float32],
+        pad_to: int,
+        styles: tuple[str, ...] = (),
     ) -> None:
         """Make ready.
 
@@ -136,16 +145,22 @@ class WindowBatches:
             cache: Their sound.
             fill: What stands where a song has ended, `(channels,)`.
             pad_to: Tokens are padded to a multiple of this.
+            styles: Mappers that are told apart.
         """
         self.fill = fill
         self._windows = corpus.windows
         self._lengths = corpus.windows.lengths
         self._features = [cache.features(chart.feature_key) for chart in corpus.charts]
         self._pad_to = pad_to
+        numbers = {name: number for number, name in enumerate(styles, 1)}
+        found = [numbers.get(style_of(chart), 0) for chart in corpus.charts]
+        self._styles = torch.tensor(found, dtype=torch.int64)
+        self._densities = torch.tensor([chart.beatmap.nps for chart in corpus.charts])
 
     def __call__(self, chosen: Indices) -> Batch:
         """Return the batch of some windows, `(B,)`."""
-        charts = self._windows.chart[chosen].tolist()
+        of_charts = self._windows.chart[chosen]
+        charts = of_charts.tolist()
         firsts = self._windows.first_column[chosen].tolist()
         found = [
             window_columns(self._features[chart], first, self._windows.columns, self.fill)
@@ -156,6 +171,8 @@ class WindowBatches:
             "sound": torch.tensor([there for _, there in found], dtype=torch.int64),
             **self._tokens(chosen),
             "window": torch.from_numpy(chosen.astype(np.int64)),
+            "density": self._densities[of_charts],
+            "style": self._styles[of_charts],
         }
 
     def _tokens(self, chosen: Indices) -> dict[str, Tensor]:
@@ -308,6 +325,7 @@ class ChartData(pl.LightningDataModule):
     Attributes:
         corpus: The charts and their windows.
         statistics: Mean and deviation of the sound that is trained on.
+        styles: Mappers of songs that are trained on whose style is told apart, by name.
     """
 
     def __init__(
@@ -340,7 +358,10 @@ class ChartData(pl.LightningDataModule):
             )
         self.statistics: Statistics = cache.statistics(sorted(trained))
         self._spec = cache.spec
-        self._batches = WindowBatches(self.corpus, cache, self.statistics.mean, self.options.pad_to)
+        self.styles = styles_of(self.corpus.charts, self.options.style_songs)
+        self._batches = WindowBatches(
+            self.corpus, cache, self.statistics.mean, self.options.pad_to, self.styles
+        )
         self._loader: TrainLoader | None = None
         self._stopped_at: Mapping[str, Any] | None = None
 
@@ -408,10 +429,15 @@ class ChartData(pl.LightningDataModule):
             step_windows=self.options.batch_size * world,
             bucket_steps=self.options.bucket_steps,
             seed=self.options.seed,
-            identity=self._identity(),
+            identity=self.fingerprint(),
         )
 
-    def _identity(self) -> str:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens."""
+        return VOCABULARIES[self.options.vocabulary]
+
+    def fingerprint(self) -> str:
         """Return what tells the windows of this training from others."""
         charts = [[chart.song.key, chart.number] for chart in self.corpus.charts]
         return fingerprint([charts, self.options.vocabulary, self.corpus.windows.columns])

@@ -27,11 +27,14 @@ class DataOptions:
         min_notes: Charts with fewer notes are left out [0..].
         validation: Share of the songs that are held out to look at while training [0..1].
         test: Share of the songs that are held out for the end [0..1].
+        hold_out: Songs that are held out to look at whatever their share, by title or key, with
+            commas between.
         official_share: Share of the windows of an epoch that are of the game's own songs, where
             there are others too [0..1].
         score_power: Other songs come as often as their score to this power; 0 is all alike
             [0..16].
         unrated_score: Score that an unrated song counts for [0..1].
+        style_songs: Mappers of at least as many songs have a style of their own; 0 is none [0..].
         batch_size: Windows of one rank in a step [1..].
         bucket_steps: Steps whose windows are sorted by length together; 1 is none [1..].
         pad_to: Tokens of a batch are padded to a multiple of this, so that shapes are few [1..].
@@ -54,9 +57,11 @@ class DataOptions:
     min_notes: int = 1
     validation: float = 0.1
     test: float = 0.1
+    hold_out: str = ""
     official_share: float = 0.2
     score_power: float = 1.0
     unrated_score: float = 0.5
+    style_songs: int = 4
     batch_size: int = 32
     bucket_steps: int = 32
     pad_to: int = 32
@@ -90,4 +95,13 @@ class DataOptions:
     @property
     def named_characteristics(self) -> tuple[str, ...]:
         """Those that are taken; none where all are."""
-        return tuple(name.strip() for name in self.characteristics.split(",") if name.strip())
+        return _names(self.characteristics)
+
+    @property
+    def named_songs(self) -> tuple[str, ...]:
+        """Titles and keys of songs that are held out."""
+        return _names(self.hold_out)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

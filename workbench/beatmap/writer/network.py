@@ -201,6 +201,11 @@ class KeyValues:
         """Keep keys and values of the sound for the next layer, (B, heads, C, width of a head)."""
         self._heard.append((keys, values))
 
+    def make_room(self, most: int) -> None:
+        """Make room for more tokens."""
+        missing = most - self._own.shape[4]
+        self._own = functional.pad(self._own, (0, 0, 0, missing))
+
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the windows, int64 (b,)."""
         self._own = self._own[:, :, rows]
