@@ -63,6 +63,7 @@ beatmap = cyclopts.App(name="beatmap", help="Read Beat Saber maps, make them rea
 _BEATMAP = {
     "commands:process": "Read folders and zips of maps into a store, from which training reads.",
     "commands:cache": "Compute the features of a store's songs, each once.",
+    "check_command:check": "Tell what is wrong with maps before anybody gets them.",
     "source_commands:download": "Bring maps of the map service into a folder, and go on there.",
     "source_commands:extract": "Turn the game's own levels into map folders.",
     "source_commands:charts": "Turn charted songs into map folders.",

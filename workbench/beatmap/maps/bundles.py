@@ -11,7 +11,6 @@ extra `bundles`. Units: `offset` of a jump is beats, of a song seconds.
 
 import importlib
 import io
-import json
 import logging
 import re
 import time
@@ -26,6 +25,8 @@ import soundfile
 
 from workbench.beatmap.maps.decoding import Found
 from workbench.beatmap.maps.documents import document_of, plain
+from workbench.beatmap.maps.infos import Entry, Info
+from workbench.beatmap.maps.infos_written import json_file, write_info
 from workbench.beatmap.maps.level import HeldFiles
 from workbench.beatmap.maps.objects import DIFFICULTIES
 from workbench.beatmap.maps.places import ORIGIN_NAME
@@ -328,20 +329,19 @@ def level_files(level: BundleLevel, pack: PackLevel | None) -> dict[str, bytes]:
         if beatmap.lights:
             files[shown] = beatmap.lights
         entries.append(
-            {
-                "characteristic": beatmap.characteristic,
-                "difficulty": beatmap.difficulty,
-                "beatmapAuthors": {"mappers": [pack.mapper] if pack.mapper else [], "lighters": []},
-                "environmentNameIdx": 0,
-                "beatmapColorSchemeIdx": -1,
-                "noteJumpMovementSpeed": njs,
-                "noteJumpStartBeatOffset": offset,
-                "beatmapDataFilename": name,
-                "lightshowDataFilename": shown if beatmap.lights else "",
-            }
+            Entry(
+                path="",
+                characteristic=beatmap.characteristic,
+                difficulty=beatmap.difficulty,
+                njs=njs,
+                offset=offset,
+                mappers=(pack.mapper,) if pack.mapper else (),
+                file=name,
+                lightshow=shown if beatmap.lights else "",
+            )
         )
-    files["Info.dat"] = _json(_info(level, pack, f"song.{kind}", entries))
-    files[ORIGIN_NAME] = _json(
+    files["Info.dat"] = write_info(_info(level, pack, f"song.{kind}", tuple(entries)), 4)
+    files[ORIGIN_NAME] = json_file(
         {
             "source": "official",
             "source_id": pack.id,
@@ -464,28 +464,19 @@ def _beatmaps(
                 )
 
 
-def _info(
-    level: BundleLevel, pack: PackLevel, audio: str, entries: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the Info of version 4."""
-    return {
-        "version": "4.0.1",
-        "song": {"title": pack.title, "subTitle": pack.subtitle, "author": pack.artist},
-        "audio": {
-            "songFilename": audio,
-            "songDuration": pack.duration,
-            "audioDataFilename": "AudioData.dat" if level.audio_data else "",
-            "bpm": pack.bpm or _bpm(level.audio_data),
-            "lufs": 0,
-            "previewStartTime": pack.preview_start,
-            "previewDuration": pack.preview_duration,
-        },
-        "songPreviewFilename": audio,
-        "coverImageFilename": "",
-        "environmentNames": ["DefaultEnvironment"],
-        "colorSchemes": [],
-        "difficultyBeatmaps": entries,
-    }
+def _info(level: BundleLevel, pack: PackLevel, audio: str, entries: tuple[Entry, ...]) -> Info:
+    return Info(
+        title=pack.title,
+        subtitle=pack.subtitle,
+        artist=pack.artist,
+        bpm=pack.bpm or _bpm(level.audio_data),
+        audio=audio,
+        audio_data="AudioData.dat" if level.audio_data else "",
+        duration=pack.duration,
+        preview_start=pack.preview_start,
+        preview_duration=pack.preview_duration,
+        entries=entries,
+    )
 
 
 def _bpm(audio_data: bytes) -> float:
@@ -562,7 +553,3 @@ def _is_bundle(path: Path) -> bool:
             return content.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

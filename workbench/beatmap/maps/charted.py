@@ -8,14 +8,11 @@ which is cut or padded by the delay, as an offset would drift. Units: beats; sec
 """
 
 import io
-import json
 import logging
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -23,8 +20,11 @@ import soxr
 from numpy.typing import NDArray
 
 from workbench.beatmap.maps.charts import OPEN, Chart, ChartedSong, chart_places, read_charts
+from workbench.beatmap.maps.infos import Entry, Info
+from workbench.beatmap.maps.infos_written import json_file, write_info
+from workbench.beatmap.maps.jumps import FALLBACK_NJS
 from workbench.beatmap.maps.level import HeldFiles, MapFiles
-from workbench.beatmap.maps.objects import RANKS, Notes, Objects
+from workbench.beatmap.maps.objects import Notes, Objects
 from workbench.beatmap.maps.places import ORIGIN_NAME, Place
 from workbench.beatmap.maps.reading import read_level
 from workbench.beatmap.maps.writing import write_difficulty
@@ -39,7 +39,6 @@ AUDIO = "song.ogg"
 _PLACES = {0: (0, 0), 1: (0, 1), 3: (1, 2), 4: (1, 3)}  # lane of a chart: hand and lane of a map
 _RESTED = (1, 2)  # lane of a map for what the left or the right hand takes over
 _DOWN, _UP = 1, 0
-_NJS = {"Easy": 10.0, "Normal": 10.0, "Hard": 10.0, "Expert": 12.0}
 _LOUDEST = 0.98
 _MOST_SECONDS = 3600.0
 _LEAST_RATE, _MOST_RATE = 1000, 384_000  # Hz
@@ -144,9 +143,9 @@ def charted_map(files: MapFiles, name: str, *, part: str = _USUAL_PART) -> dict[
         )
         for chart in charts
     }
-    made["Info.dat"] = _json(_info(song, charts))
+    made["Info.dat"] = write_info(_info(song, charts), 2)
     made[AUDIO] = mixed(files, song)
-    made[ORIGIN_NAME] = _json({"source": "chart", "source_id": name, "part": part})
+    made[ORIGIN_NAME] = json_file({"source": "chart", "source_id": name, "part": part})
     read_level(HeldFiles(made, song.place))  # refuses what nobody could read again
     return made
 
@@ -245,39 +244,25 @@ def _objects(chart: Chart) -> Objects:
     )
 
 
-def _info(song: ChartedSong, charts: list[Chart]) -> Mapping[str, Any]:
-    """Return the Info of version 2, under which difficulties of version 3 lie."""
-    return {
-        "_version": "2.1.0",
-        "_songName": song.title,
-        "_songSubName": "",
-        "_songAuthorName": song.artist,
-        "_levelAuthorName": song.charter,
-        "_beatsPerMinute": float(song.time_map.bpm[0]),
-        "_songTimeOffset": 0,
-        "_shuffle": 0,
-        "_shufflePeriod": 0.5,
-        "_previewStartTime": 0,
-        "_previewDuration": 10,
-        "_songFilename": AUDIO,
-        "_coverImageFilename": "",
-        "_environmentName": "DefaultEnvironment",
-        "_difficultyBeatmapSets": [
-            {
-                "_beatmapCharacteristicName": "Standard",
-                "_difficultyBeatmaps": [
-                    {
-                        "_difficulty": chart.difficulty,
-                        "_difficultyRank": RANKS[chart.difficulty],
-                        "_beatmapFilename": f"{chart.difficulty}Standard.dat",
-                        "_noteJumpMovementSpeed": _NJS[chart.difficulty],
-                        "_noteJumpStartBeatOffset": 0,
-                    }
-                    for chart in charts
-                ],
-            }
-        ],
-    }
+def _info(song: ChartedSong, charts: list[Chart]) -> Info:
+    return Info(
+        title=song.title,
+        artist=song.artist,
+        mapper=song.charter,
+        bpm=float(song.time_map.bpm[0]),
+        audio=AUDIO,
+        preview_duration=10.0,
+        entries=tuple(
+            Entry(
+                path="",
+                characteristic="Standard",
+                difficulty=chart.difficulty,
+                njs=FALLBACK_NJS[chart.difficulty],
+                file=f"{chart.difficulty}Standard.dat",
+            )
+            for chart in charts
+        ),
+    )
 
 
 def _samples(content: bytes, told: str) -> tuple[NDArray[np.float32], int]:
@@ -306,7 +291,3 @@ def _sum(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.flo
     total = longer.copy()
     total[: len(shorter)] += shorter
     return total
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

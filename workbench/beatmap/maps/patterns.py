@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from workbench.beatmap.maps.decoding import Found
 from workbench.beatmap.maps.level import Beatmap, Level
 from workbench.beatmap.maps.lights import lights_of
 from workbench.beatmap.maps.objects import Arcs, Fault, Objects
+from workbench.beatmap.maps.swings import cuts, swing_starts
 from workbench.beatmap.maps.timemap import TimeMap
 
 HOT_START = 1.5  # seconds before the first object
@@ -22,7 +25,6 @@ QUICK_END = 2.0  # seconds behind the last
 LONG_END = 10.0
 SHORT_WALL = 0.015  # seconds: a frame or so
 FAST_SWING = 0.070  # seconds between two swings of a hand
-SWING_GAP = 0.070  # seconds between two notes of one swing, at most
 SLOW_SLIDER = 0.025  # seconds a cell
 UNEVEN = 1.25  # slowest to fastest part of one swing
 SAME_TIME = 0.010  # seconds
@@ -34,7 +36,6 @@ GRIDS = (48, 64)  # parts of a beat that a note may stand on
 OFF_GRID = 0.001  # beats
 
 _ANY = 8
-_VECTORS = ((0, 1), (0, -1), (-1, 0), (1, 0), (-1, 1), (1, 1), (-1, -1), (1, -1), (0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +99,12 @@ def _at(beat: float) -> str:
 def _notes(objects: Objects, times: TimeMap) -> Iterator[_Note]:
     notes = objects.notes
     seconds = times.seconds_at(notes.beat).tolist()
+    way = cuts(notes.direction, notes.angle).tolist()
     columns = (getattr(notes, name).tolist() for name in notes.DTYPES)
-    for at, (beat, lane, layer, color, direction, angle) in zip(
-        seconds, zip(*columns, strict=True), strict=True
+    for at, (x, y), (beat, lane, layer, color, direction, angle) in zip(
+        seconds, way, zip(*columns, strict=True), strict=True
     ):
-        x, y = _cut(direction, angle)
         yield _Note(beat, at, lane, layer, color, direction, angle, x, y)
-
-
-def _cut(direction: int, angle: float) -> tuple[float, float]:
-    """Return the unit vector of a cut, turned counter-clockwise by the angle."""
-    if not 0 <= direction < _ANY:
-        return 0.0, 0.0
-    x, y = _VECTORS[direction]
-    turn, size = math.radians(angle), math.hypot(x, y)
-    return (
-        (x * math.cos(turn) - y * math.sin(turn)) / size,
-        (x * math.sin(turn) + y * math.cos(turn)) / size,
-    )
 
 
 def _between(first: tuple[float, float], second: tuple[float, float]) -> float:
@@ -128,19 +117,11 @@ def _between(first: tuple[float, float], second: tuple[float, float]) -> float:
 
 
 def _swings(notes: list[_Note]) -> list[list[_Note]]:
-    """Return the notes of a hand by swing: near in time, cut in about one direction."""
-    swings: list[list[_Note]] = []
-    for note in notes:
-        last = swings[-1][-1] if swings else None
-        if (
-            last is not None
-            and note.seconds - last.seconds <= SWING_GAP
-            and _between((last.x, last.y), (note.x, note.y)) <= 90
-        ):
-            swings[-1].append(note)
-        else:
-            swings.append([note])
-    return swings
+    """Return the notes of a hand by swing."""
+    seconds = np.array([note.seconds for note in notes], np.float64)
+    way = np.array([(note.x, note.y) for note in notes], np.float64).reshape(-1, 2)
+    starts = [*np.flatnonzero(swing_starts(seconds, way)).tolist(), len(notes)]
+    return [notes[first:end] for first, end in pairwise(starts)]
 
 
 def _check_ends(found: Found, objects: Objects, times: TimeMap, duration: float) -> None:
@@ -328,7 +309,9 @@ def _check_bombs(found: Found, notes: list[_Note], objects: Objects, times: Time
 def _check_chains(found: Found, notes: list[_Note], objects: Objects) -> None:
     by_place = _by_place(notes)
     chains = objects.chains
-    for row in zip(*(getattr(chains, name).tolist() for name in chains.DTYPES), strict=True):
+    way = cuts(chains.direction, np.zeros(len(chains))).tolist()
+    columns = (getattr(chains, name).tolist() for name in chains.DTYPES)
+    for (x, y), row in zip(way, zip(*columns, strict=True), strict=True):
         beat, color, lane, layer, direction, tail, tail_lane, tail_layer, slices, squish = row
         head = by_place.get((beat, lane, layer))
         line = (tail_lane - lane, tail_layer - layer)
@@ -340,7 +323,7 @@ def _check_chains(found: Found, notes: list[_Note], objects: Objects) -> None:
             (slices < 2, f"{slices} slices; the head is one"),
             (squish <= 0, f"a squish of {squish:g}"),
             (line == (0, 0), "a tail in its head's cell"),
-            (_between(_cut(direction, 0.0), line) > 90, "a tail against its direction"),
+            (_between((x, y), line) > 90, "a tail against its direction"),
         )
         _tell_first(found, "improper_chain", beat, wrongs)
 
