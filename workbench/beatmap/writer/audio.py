@@ -69,7 +69,7 @@ def decoded(content: bytes) -> tuple[Samples, int]:
         BeatmapError: It cannot be decoded, is empty, too long, or holds what is no sound.
     """
     try:
-        with _Forward(_Bytes(content)) as file:
+        with ForwardFile(_Bytes(content)) as file:
             rate: int = file.samplerate
             if not _RATES[0] <= rate <= _RATES[1]:
                 raise BeatmapError(f"a sample rate of {rate} Hz", "undecodable_audio")
@@ -95,7 +95,7 @@ def resampled(samples: Samples, sample_rate: int, wanted_rate: int) -> Samples:
     return result
 
 
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
     """A file that is read on and on.
 
     A `SoundFile` that can be sought in is sought in after every read, and an MP3 file is not the
@@ -103,6 +103,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no t
     """
 
     def seekable(self) -> bool:
+        """Return that it is not."""
         return False
 
 
@@ -129,7 +130,7 @@ def _read_on(file: soundfile.SoundFile) -> Samples:
     while True:
         read = len(file.read(out=block))
         with np.errstate(over="ignore", invalid="ignore"):
-            parts.append(_mono(block[:read]))
+            parts.append(mono(block[:read]))
         frames += read
         if frames > MOST_SECONDS * file.samplerate:
             raise BeatmapError(f"over {MOST_SECONDS / 3600:g} hours of audio", "too_long_audio")
@@ -137,7 +138,7 @@ def _read_on(file: soundfile.SoundFile) -> Samples:
             return np.concatenate(parts)
 
 
-def _mono(frames: Samples) -> Samples:
+def mono(frames: Samples) -> Samples:
     """Return the mean of the channels of `(frames, channels)`, as an array of its own."""
     if frames.shape[1] == 1:
         return frames[:, 0].copy()

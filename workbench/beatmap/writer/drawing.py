@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.beatmap.writer.grammar import NEVER
-from workbench.beatmap.writer.swings import hands_and_ways
+from workbench.beatmap.writer.swings import ANY, CELLS, cells_and_cuts, hands_and_ways
 from workbench.beatmap.writer.tokens import FIRST_POS, Vocabulary
+
+MOST_ALIKE = 4  # cuts of a hand in a row; six in a stream and the exporter refuses them
 
 _AHEAD = 256  # numbers that are drawn at a time
 
@@ -62,14 +64,18 @@ class Draws:
 
 
 class Hands:
-    """Which way each hand swung last, of some windows."""
+    """What each hand did last, of some windows: which way it swung, how often alike, and where."""
 
     def __init__(self, rows: int, vocabulary: Vocabulary, device: torch.device):
         """Begin with hands that may swing any way."""
         self._slots = slice(FIRST_POS, FIRST_POS + vocabulary.bar_slots)
         self._hand, self._way = (each.to(device) for each in hands_and_ways(vocabulary))
+        self._cell, self._direction = (each.to(device) for each in cells_and_cuts(vocabulary))
         self._last = torch.zeros(rows, 2, dtype=torch.int64, device=device)
         self._now = torch.zeros_like(self._last)
+        self._cut = torch.full_like(self._last, ANY)  # of the last swing of each hand
+        self._alike = torch.zeros_like(self._last)  # swings in a row with that cut
+        self._taken = torch.zeros(rows, CELLS + 1, dtype=torch.bool, device=device)
 
     def put_off(self, nats: float) -> Tensor:
         """Return what is taken from the logit of each token, (B, V)."""
@@ -77,19 +83,38 @@ class Hands:
         last = self._last[:, self._hand.clamp(min=0)]
         return nats * (is_note & (last != 0) & (last == self._way))
 
+    def impossible(self) -> Tensor:
+        """Return which tokens no map may have next, bool (B, V).
+
+        Those are notes in a cell that has one in the same slot, and a cut that a hand has made
+        `MOST_ALIKE` times in a row.
+        """
+        taken = self._taken[:, self._cell]
+        hand = self._hand.clamp(min=0)
+        is_again = (self._cut[:, hand] == self._direction) & (self._alike[:, hand] >= MOST_ALIKE)
+        return taken | (is_again & (self._hand >= 0) & (self._direction != ANY))
+
     def follow(self, tokens: Tensor) -> None:
         """Take the tokens that were drawn, (B,); notes of one slot are one swing."""
-        is_slot = (tokens >= self._slots.start) & (tokens < self._slots.stop)
-        self._last = torch.where(is_slot[:, None] & (self._now != 0), self._now, self._last)
-        self._now = torch.where(is_slot[:, None], 0, self._now)
-        hand, way = self._hand[tokens], self._way[tokens]
+        is_slot = ((tokens >= self._slots.start) & (tokens < self._slots.stop))[:, None]
+        self._last = torch.where(is_slot & (self._now != 0), self._now, self._last)
+        self._now = torch.where(is_slot, 0, self._now)
+        self._taken &= ~is_slot
+        hand, way, direction = self._hand[tokens], self._way[tokens], self._direction[tokens]
+        self._taken.scatter_(1, self._cell[tokens][:, None], value=True)
+        self._taken[:, CELLS] = False  # what is no note takes none
         for number in (0, 1):
-            swings = (hand == number) & (way != 0)
+            moves = hand == number
+            swings = moves & (way != 0)
             self._now[:, number] = torch.where(swings, way, self._now[:, number])
+            alike = torch.where(self._cut[:, number] == direction, self._alike[:, number] + 1, 1)
+            self._alike[:, number] = torch.where(moves, alike, self._alike[:, number])
+            self._cut[:, number] = torch.where(moves, direction, self._cut[:, number])
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the windows, int64 (b,)."""
-        self._last, self._now = self._last[rows], self._now[rows]
+        for name in ("_last", "_now", "_cut", "_alike", "_taken"):
+            setattr(self, name, getattr(self, name)[rows])
 
 
 def draw(logits: Tensor, numbers: Tensor, manner: Manner) -> Tensor:

@@ -167,7 +167,7 @@ class _Writing:
     def _bounded(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """Return the logits of what may follow and is wished for."""
         manner = self._manner
-        never = ~allowed(tokens, self._slot, self._vocabulary)
+        never = ~allowed(tokens, self._slot, self._vocabulary) | self._hands.impossible()
         if manner.spacing > 1:
             never |= too_near(self._last, self._bar, manner.spacing, self._vocabulary)
         if manner.parity:

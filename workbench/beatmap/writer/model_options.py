@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench import options
-from workbench.beatmap.writer.data_options import Difficulty
+from workbench.beatmap.maps.objects import DIFFICULTIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class GenerateOptions:
     """How a map is written for a song.
 
     Attributes:
-        difficulty: Of the map.
+        difficulty: Of the map; several with commas between.
         bpm: Tempo of the song, beats a minute; 0 finds it out [0..1000].
         first_beat: When a beat that begins a bar sounds, seconds; -1 finds it out [-1..3600].
         nps: Notes a second that the map is to have; 0 is as it comes [0..30].
@@ -116,7 +116,7 @@ class GenerateOptions:
         format: Of the exported map.
     """
 
-    difficulty: Difficulty = "Expert"
+    difficulty: str = "Expert"
     bpm: float = 0.0
     first_beat: float = -1.0
     nps: float = 0.0
@@ -133,3 +133,18 @@ class GenerateOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         options.check(self)
+        known = ", ".join(DIFFICULTIES)
+        found = [
+            f"difficulty: {name!r} is none of {known}{options.did_you_mean(name, DIFFICULTIES)}"
+            for name in self.difficulties
+            if name not in DIFFICULTIES
+        ]
+        if not self.difficulties:
+            found.append(f"difficulty: none is named; name one or more of {known}")
+        options.refuse(found)
+
+    @property
+    def difficulties(self) -> tuple[str, ...]:
+        """Those that are asked for, each once."""
+        named = (name.strip() for name in self.difficulty.split(","))
+        return tuple(dict.fromkeys(name for name in named if name))

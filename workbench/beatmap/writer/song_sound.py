@@ -25,7 +25,7 @@ import soxr
 from numpy.typing import NDArray
 
 from workbench.beatmap.maps.timemap import TimeMap
-from workbench.beatmap.writer.audio import Samples, _Forward, _mono
+from workbench.beatmap.writer.audio import ForwardFile, Samples, mono
 from workbench.beatmap.writer.options import MelSpec
 from workbench.beatmap.writer.tempo import BAR_BEATS, BPM_RANGE, Tempo, estimate_tempo
 from workbench.errors import BeatmapError, MusicError
@@ -248,7 +248,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         if not path.is_file():
             raise BeatmapError(f"{path}: is no file; name an audio file", "no_audio")
-        with _Content(io.FileIO(path)) as content, _Forward(content) as file:
+        with _Content(io.FileIO(path)) as content, ForwardFile(content) as file:
             if not _RATES[0] <= file.samplerate <= _RATES[1]:
                 raise BeatmapError(
                     f"{path}: a sample rate of {file.samplerate} Hz; its header is damaged",
@@ -369,7 +369,7 @@ class _Reading:
 
     def _take(self, block: NDArray[np.float32], *, is_last: bool) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = _mono(block)
+            mean = mono(block)
         columns = block if self._channels == block.shape[1] else mean[:, None]
         if self._to_columns is not None:
             columns = self._to_columns.resample_chunk(columns, last=is_last)

@@ -13,6 +13,22 @@ from torch import Tensor
 from workbench.beatmap.maps.swings import cuts
 from workbench.beatmap.writer.tokens import DIRECTION_NAMES, Vocabulary
 
+ANY = 8  # the direction of a dot
+CELLS = 12
+
+
+@lru_cache(maxsize=4)
+def cells_and_cuts(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    """Return the cell of each id, `CELLS` where it is no note, and its direction, int64 (V,)."""
+    count = vocabulary.size - vocabulary.right
+    cell = torch.full((vocabulary.size,), CELLS)
+    direction = torch.full_like(cell, ANY)
+    number = torch.arange(count)
+    for base in (vocabulary.left, vocabulary.right):
+        cell[base : base + count] = number // len(DIRECTION_NAMES)
+        direction[base : base + count] = number % len(DIRECTION_NAMES)
+    return cell, direction
+
 
 @lru_cache(maxsize=4)
 def hands_and_ways(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
