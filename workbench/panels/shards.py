@@ -29,6 +29,7 @@ from workbench.caching.fingerprint import fingerprint
 from workbench.figures import GRID, INK, LARGE, SMALL, Picture, new_figure, quiet
 from workbench.groove.learn import Learned
 from workbench.learning.stream import StreamLoader
+from workbench.panels.curves import curve, thinned
 from workbench.panels.table import Table
 from workbench.progress import Progress
 from workbench.streaming.source import Source
@@ -272,8 +273,8 @@ class LearningCurves:
         if now - self._shown_at >= _SHOW_SECONDS or progress.is_last:
             self._shown_at = now
             total = progress.total or progress.done
-            loss = _curve("loss, nats a step", _thinned(self._losses), total, "#0b4a82")
-            bits_curve = _curve("held out, bits a bar", self._bits, total, "#a63c06")
+            loss = curve("loss, nats a step", thinned(self._losses), total, "#0b4a82")
+            bits_curve = curve("held out, bits a bar", self._bits, total, "#a63c06")
             line = html.escape(progress.line())
             self.widget.value = f"<div>{loss}{bits_curve}</div><div>{line}</div>"
 
@@ -396,33 +397,6 @@ def _cell(name: str, state: ShardState) -> str:
 
 def _legend() -> str:
     return " ".join(f"{_cell(state, state)} {state}" for state in STATES)
-
-
-def _curve(title: str, points: Sequence[tuple[float, float]], total: int, colour: str) -> str:
-    """Return a small curve as SVG."""
-    width, height, left, top = 380, 130, 46, 22
-    if not points:
-        return ""
-    values = [value for _, value in points]
-    low, high = min(values), max(values)
-    spread = (high - low) or 1.0
-    across, down = (width - left - 10) / max(total, 1), (height - top - 12) / spread
-    line = " ".join(f"{left + x * across:.1f},{top + (high - y) * down:.1f}" for x, y in points)
-    text = f'font-size="12" fill="{INK}" font-family="sans-serif"'
-    return (
-        f'<svg width="{width}" height="{height}" role="img" aria-label="{title}">'
-        f'<text x="{left}" y="13" {text}>{title}</text>'
-        f'<text x="{left - 5}" y="{top + 5}" text-anchor="end" {text}>{high:.3g}</text>'
-        f'<text x="{left - 5}" y="{height - 8}" text-anchor="end" {text}>{low:.3g}</text>'
-        f'<path d="M{left} {top}V{height - 8}H{width - 8}" fill="none" stroke="{GRID}"/>'
-        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/></svg>'
-    )
-
-
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return some hundred of many points, the last among them."""
-    every = len(points) // 300 + 1
-    return points[::-every][::-1]
 
 
 def _draw_losses(axes: Axes, whole: Learned, resumed: Learned) -> None:
