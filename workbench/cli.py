@@ -63,6 +63,10 @@ beatmap = cyclopts.App(name="beatmap", help="Read Beat Saber maps, make them rea
 _BEATMAP = {
     "commands:process": "Read folders and zips of maps into a store, from which training reads.",
     "commands:cache": "Compute the features of a store's songs, each once.",
+    "model_commands:train": "Train a writer of maps on a store.",
+    "model_commands:generate": "Write a map for a song.",
+    "judge_command:judge": "Judge a writer by charts that it did not learn from.",
+    "evaluate_command:evaluate": "Judge maps by those that people made of the same songs.",
     "check_command:check": "Tell what is wrong with maps before anybody gets them.",
     "source_commands:download": "Bring maps of the map service into a folder, and go on there.",
     "source_commands:extract": "Turn the game's own levels into map folders.",

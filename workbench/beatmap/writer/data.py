@@ -324,6 +324,7 @@ class ChartData(pl.LightningDataModule):
 
     Attributes:
         corpus: The charts and their windows.
+        cache: Their sound.
         statistics: Mean and deviation of the sound that is trained on.
         styles: Mappers of songs that are trained on whose style is told apart, by name.
     """
@@ -357,7 +358,7 @@ class ChartData(pl.LightningDataModule):
                 "no_charts",
             )
         self.statistics: Statistics = cache.statistics(sorted(trained))
-        self._spec = cache.spec
+        self.cache = cache
         self.styles = styles_of(self.corpus.charts, self.options.style_songs)
         self._batches = WindowBatches(
             self.corpus, cache, self.statistics.mean, self.options.pad_to, self.styles
@@ -402,11 +403,15 @@ class ChartData(pl.LightningDataModule):
         """Return the batches of this rank that are kept for the end."""
         return self._held(TEST)
 
+    def part_dataloader(self, part: str) -> HeldLoader:
+        """Return the batches of this rank of any part, each window once."""
+        return self._held(part)
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Normalise a batch where it is, and hide parts of one that is trained on."""
         mel = normalised(batch["mel"], self.statistics)
         if "draw" in batch and (self.trainer is None or self.trainer.training):
-            mel = hidden(mel, batch["draw"], self.options, self._spec.n_mels)
+            mel = hidden(mel, batch["draw"], self.options, self.cache.spec.n_mels)
         return batch | {"mel": mel}
 
     def _ranks(self) -> tuple[int, int]:

@@ -148,3 +148,28 @@ class GenerateOptions:
         """Those that are asked for, each once."""
         named = (name.strip() for name in self.difficulty.split(","))
         return tuple(dict.fromkeys(name for name in named if name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """How a writer is judged.
+
+    Attributes:
+        part: Whose charts it writes.
+        most_charts: How many at most, spread over all of them; 0 is all [0..].
+        told_density: Tell it the human chart's notes a second.
+        shuffled: Write each chart to another song's sound too.
+        temperature: Of the draws; 0 takes the likeliest [0..10].
+        draws: Seed of them [0..].
+    """
+
+    part: Literal["train", "validation", "test"] = "test"
+    most_charts: int = 0
+    told_density: bool = True
+    shuffled: bool = True
+    temperature: float = 0.0
+    draws: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        options.check(self)
