@@ -10,21 +10,24 @@ NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg -
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test soak bench lint lab lock clean
+.PHONY: help demo test soak e2e bench lint lab lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/test ## train on demo data, draw a groove, gather speech, keep the notebooks
 	@$(BIN)/workbench run params/demo.yaml
 	@echo "Open the notebooks above with: make lab"
 
 test: $(VENV)/test ## run the tests and check the notebooks
-	$(BIN)/python -m pytest -m "not soak" -n 2
+	$(BIN)/python -m pytest -m "not soak and not e2e" -n 2
 	$(BIN)/python -m pytest $(NBVAL) notebooks
 
 soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
 	$(BIN)/python -m pytest -m soak -n 2
+
+e2e: $(VENV)/test ## click through the notebooks in a headless Chromium
+	$(BIN)/python -m pytest -m e2e tests/e2e
 
 bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/reader.py
@@ -38,6 +41,7 @@ bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/beatmap_tokens.py
 	$(BIN)/python tests/bench/beatmap_mel.py
 	$(BIN)/python tests/bench/playback_plan.py
+	$(BIN)/python tests/bench/playback_timing.py
 
 lint: $(VENV)/dev ## check style, types, imports and notebooks
 	$(BIN)/ruff check .

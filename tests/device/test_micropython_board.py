@@ -12,7 +12,7 @@ from workbench.device.caller import Caller
 from workbench.device.link import FaultyLink
 from workbench.device.simulator import SimulatedBoard, SimulatorLink
 from workbench.playback.performance import Performance
-from workbench.playback.session import Session
+from workbench.playback.session import Session, perform_together
 
 # Homing as fast as a move, and presses without end, so that a test is short.
 QUICK = deploy.BoardOptions(homing_speed=35_000, presses=10_000)
@@ -140,6 +140,22 @@ def test_pause_seek_and_emergency_stop_by_a_session(board):
         assert (view.fingers, view.volume) == (0, 0)
         report = session.report()
         assert (report.lost, report.doubled, report.wrong) == (0, 0, 0)
+
+
+def test_two_boards_begin_together_and_each_plays_its_own_song(board, flash, tmp_path):
+    parts = [later(song(150, 20, seed=seed, cart=cart), 100) for seed, cart in ((1, 2), (2, 5))]
+    (tmp_path / "other").mkdir()
+    with MicroPythonBoard(flash=flash, folder=tmp_path / "other") as other:
+        performances = [Performance(each.link()) for each in (board, other)]
+        for performance, duties in zip(performances, parts, strict=True):
+            performance.load(duties)
+        perform_together(performances)
+        for performance, duties in zip(performances, parts, strict=True):
+            report = assert_is_whole(performance, duties)
+            assert report.proved == 150
+        begun = [performance._started[0] for performance in performances]
+        assert begun[0] == begun[1]
+        assert all(p.caller.clock.round_trip < 0.05 for p in performances)
 
 
 def test_the_simulator_answers_as_the_board_does(board):

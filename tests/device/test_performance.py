@@ -210,7 +210,7 @@ def test_a_clean_song_is_proved_and_logged_to_the_last_duty():
     assert report.not_pressed == {"late": 0, "cart": 0, "budget": 0}
     assert 0 < report.late_p50_ms <= report.late_p99_ms <= report.late_max_ms < 5
     gaps = np.diff([each.at - each.late for each in board.executions])
-    assert abs(gaps - 197_000).max() < 1000  # a ms at most: nothing drifts
+    assert abs(gaps - 197_000).max() < 2000  # the clock is moved by a ms at most
 
 
 @pytest.mark.parametrize("count", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])

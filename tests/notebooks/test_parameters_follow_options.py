@@ -6,9 +6,11 @@ import pytest
 
 from workbench.beatmap.writer.options import CacheOptions
 from workbench.demo.songs import SongCorpusOptions
+from workbench.device.options import FeederOptions, PlayOptions
 from workbench.groove.options import LearnOptions, SampleOptions, TokenizeOptions, TrainOptions
 from workbench.learning.options import FeedOptions
 from workbench.options import Parameter, parameters_of
+from workbench.playback.options import PlanOptions
 from workbench.runs.batch import plan
 from workbench.runs.notebooks import read_notebook
 from workbench.runs.parameters import read_schema
@@ -22,6 +24,7 @@ OPTIONS = {
     "shard_feed": (TokenizeOptions, FeedOptions, LearnOptions),
     "speech_gather": (GatherOptions,),
     "beatmap_prepare": (CacheOptions, SongCorpusOptions),
+    "pico_playback": (PlanOptions, PlayOptions, FeederOptions),
 }
 # What a notebook starts from where it means to show more than the bare command does.
 OWN_DEFAULTS = {
@@ -46,6 +49,7 @@ OWN_DEFAULTS = {
     },
     "groove_sample": {"bars", "bpm", "style", "section", "top_p", "seed"},
     "beatmap_prepare": set(),
+    "pico_playback": set(),
 }
 # Paths are text in a parameters cell; empty text is none.
 PATHS = {"labels", "validation", "prime"}

@@ -43,8 +43,7 @@ class FeederOptions:
     """How far ahead of the music the board is kept, and in what pieces.
 
     Attributes:
-        batch_size: Duties a frame at most; halves when the board is short of memory and grows
-            again [1..255].
+        batch_size: Duties a frame at most; fewer while the board's memory is short [1..255].
         buffer_size: Batches kept on the board at most; 0 is as many as its ring holds [0..].
         lookahead_ms: Music on the board up to which it is filled, milliseconds [1..].
         low_ms: Music on the board below which it is filled again, milliseconds [0..].

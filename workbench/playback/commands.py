@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from workbench.device.options import FeederOptions, LinkOptions, PlayOptions
 from workbench.errors import OptionsError
 from workbench.playback.options import PlanOptions, RobotOptions, read_robot
-from workbench.progress import silent, terminal
+from workbench.progress import Show, silent, terminal
 from workbench.reply import Reply
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def plan(
     *,
     robot: Path | None = None,
     picture: Path | None = None,
+    progress: bool = True,
     options: Annotated[PlanOptions | None, Flat] = None,
 ) -> Reply:
     """Tell what the robot can play of a MIDI file; nothing is sent to it.
@@ -35,9 +36,10 @@ def plan(
         song: The MIDI file, of any length.
         robot: What the robot is, a YAML or JSON file; the melodica when not given.
         picture: A PNG file to draw the plan into.
+        progress: Show how far it is.
         options: Which notes count, what may be changed, what is worth how much.
     """
-    planned = _planned(song, robot, options)
+    planned = _planned(song, robot, options, terminal() if progress else silent)
     if picture is not None:
         from workbench.playback.pictures import plan_timeline  # noqa: PLC0415  slow to import
 
@@ -84,7 +86,7 @@ def play(
 
     if log is not None and log.is_dir():
         raise OptionsError(f"log: {log} is a folder; name a Parquet file")
-    planned = _planned(song, robot, options)
+    planned = _planned(song, robot, options, silent)
     is_rewritten = progress and sys.stderr.isatty()
     with opened(port, link) as way:
         greeted(way)
@@ -112,13 +114,13 @@ def play(
     return Reply(values=values, text=f"{song}: {_told(played)}", code=code)
 
 
-def _planned(song: Path, robot: Path | None, options: PlanOptions | None) -> "Plan":
+def _planned(song: Path, robot: Path | None, options: PlanOptions | None, show: Show) -> "Plan":
     from workbench.playback.planner import plan_song  # noqa: PLC0415  numba is slow to import
     from workbench.playback.song import read_song  # noqa: PLC0415
 
     options = options or PlanOptions()
     described = RobotOptions() if robot is None else read_robot(robot)
-    return plan_song(read_song(song, options), described, options)
+    return plan_song(read_song(song, options), described, options, show)
 
 
 def _over_progress(line: str) -> None:

@@ -280,7 +280,7 @@ def play_lines(
         PlaybackError: The board does not take the song.
     """
     options = options or StreamerOptions()
-    _homed(board)
+    homed(board)
     if not options.is_streamed(duties):
         return _play_whole(board, duties, robot)
     size = options.batch_size
@@ -332,7 +332,7 @@ def play_somehow(
         link.close()
 
 
-def _homed(board: LineBoard) -> None:
+def homed(board: LineBoard) -> None:
     """Home a board that is not; the answer comes before it is."""
     if board.ask({"type": "status"}).get("position", -1) >= 0:
         return

@@ -84,12 +84,12 @@ class PlanOptions:
 
     Attributes:
         channels: MIDI channels that are played, as `1,2,4`; all when empty.
-        drums: Whether channel 10 is played; `alone` is only where there is no other.
+        drums: Whether channel 10 plays; `alone` is where there is no other.
         pedal: Whether the sustain pedal holds notes.
+        speed: Of the music, percent of the song's own tempo [10..400].
         transpose: Semitones by which the song is shifted before anything else [-48..48].
-        search: Which further shifts are tried for the most that can be played.
-        fold: Which notes may go to another octave: those outside the keyboard, or also those
-            that the fingers do not reach from where the cart is.
+        search: Further shifts that are tried for the most notes.
+        fold: Which notes change octave: off the keys, also out of reach.
         lead_ms: Silence ahead of the first note at least, milliseconds; 0 when the cart stands
             there already [0..60000].
         note_weight: Worth of a note that is played [0..1000].
@@ -102,6 +102,7 @@ class PlanOptions:
     channels: str = ""
     drums: Literal["no", "alone", "yes"] = "alone"
     pedal: bool = True
+    speed: float = 100.0
     transpose: int = 0
     search: Literal["none", "octaves", "semitones"] = "octaves"
     fold: Literal["none", "range", "reach"] = "reach"

@@ -33,6 +33,9 @@ _SYNC_EVERY = 2.0  # seconds between exchanges of clocks
 _DRAIN_SECONDS = 1.0  # that the log may take before a seek or stop goes on without it
 _AGAIN_SECONDS = 0.05  # before a request that was refused is made again
 _HOMING_SECONDS = 60.0  # that homing may take
+_MOVE_EVERY = 2.0  # seconds between two moves of a song clock that runs
+_MOVE_LEAST_MS, _MOVE_MOST_MS = 1.5, 200.0  # that it is off, to be moved
+_MOVE_ROUND_TRIP = 0.01  # seconds; on a slower link it is not known well enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,7 @@ class Performance:
         self._homing_by: float | None = None
         self._is_jump_wanted = True  # where the next pass begins, a person asked for
         self._started: tuple[float, float] = (0.0, -1.0)  # when it starts or did, and where
+        self._moved_at = -1e9
         self._music: tuple[float, float] = (0.0, 0.0)  # when it was heard last, and where
 
     # --- what a person wants
@@ -500,6 +504,24 @@ class Performance:
         else:
             self._is_recovering = False
             self._set("playing")
+            self._keep_time(state)
+
+    def _keep_time(self, state: BoardState) -> None:
+        """Move the board's song clock back to the host's time, where its crystal has led it off."""
+        now, clock = self._link.now(), self.caller.clock
+        begun, song = self._started
+        is_early = now - max(begun, self._moved_at) < _MOVE_EVERY or state.song <= song
+        if is_early or clock.round_trip > _MOVE_ROUND_TRIP:
+            return
+        said_at = clock.host_at(self.caller.board_seconds)
+        off = state.song - (song + (said_at - begun) * 1000)
+        if not _MOVE_LEAST_MS <= abs(off) <= _MOVE_MOST_MS:
+            return
+        self._moved_at = now
+        step = 1 if off > 0 else -1  # a millisecond at a time is not heard
+        self._control = self.caller.ask(
+            wire.START, (state.millis + step) & wire.LIMIT, state.song, repeats=False
+        )
 
     def _to_start(self, state: BoardState) -> None:
         """Fill the board while its clock stands, then start it."""

@@ -7,6 +7,7 @@ moves no finger is on a key. Nothing is left out for its size: duties come piece
 as soon as it is certain.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from workbench.playback.plan import Plan, PlanReport, infeasible_moves, moves_of
 from workbench.playback.song import Song
 from workbench.playback.viterbi import Costs
 from workbench.playback.ways import BLOCK, LOOK_BACK, stays_of
+from workbench.progress import Progress, Show, silent
 
 _SEARCHED_NOTES = 5_000  # of a longer song, evenly spread slices are searched
 _SLICES = 10
@@ -34,17 +36,27 @@ _Ints = NDArray[np.int64]
 
 
 def plan_song(
-    song: Song, robot: RobotOptions | None = None, options: PlanOptions | None = None
+    song: Song,
+    robot: RobotOptions | None = None,
+    options: PlanOptions | None = None,
+    show: Show = silent,
 ) -> Plan:
     """Return the plan of a song.
+
+    Args:
+        song: The song.
+        robot: Who plays it; the melodica when not given.
+        options: What may be changed, what is worth how much.
+        show: Takes the progress, in seconds of music.
 
     Raises:
         PlaybackError: No note of it can be played.
     """
     robot, options = robot or RobotOptions(), options or PlanOptions()
+    song = song.at_speed(options.speed)
     shift = options.transpose + best_shift(song, robot, options)
     part = part_of(song, robot, options, shift)
-    pieces = list(plan_pieces(part, robot, options))
+    pieces = list(_shown(plan_pieces(part, robot, options), song, show))
     if not any(len(piece.press) for piece in pieces):
         raise PlaybackError(
             f"{song.name}: none of its {len(song)} notes is on the keys; try fold or transpose"
@@ -149,6 +161,23 @@ def _worth(song: Song, robot: RobotOptions, options: PlanOptions, shift: int) ->
             worth -= int(costs.cost[abs(stay.position - before.position)])
         before = stay
     return worth
+
+
+def _shown(pieces: Iterator[Piece], song: Song, show: Show) -> Iterator[Piece]:
+    """Give pieces, and show how much of the song they cover."""
+    begun, total = time.monotonic(), -(-song.duration_ms // 1000)
+    done = 0
+    for piece in pieces:
+        yield piece
+        done = max(done, min(piece.duties.end_ms // 1000, total - 1))
+        show(_progress(done, total, time.monotonic() - begun))
+    show(_progress(total, total, time.monotonic() - begun))
+
+
+def _progress(done: int, total: int, seconds: float) -> Progress:
+    return Progress(
+        stage="planning", done=done, total=total, unit="s of music", seconds=seconds, fresh=done
+    )
 
 
 def _joined(all_duties: Sequence[Duties]) -> Duties:

@@ -16,7 +16,7 @@ from workbench.device.duties import Duties
 from workbench.device.link import Link
 from workbench.device.options import FeederOptions, LinkOptions, PlayOptions
 from workbench.errors import WorkbenchError
-from workbench.playback.performance import Performance, State
+from workbench.playback.performance import Performance, State, View
 from workbench.playback.playlog import PlayReport
 from workbench.progress import Progress, Show, silent
 
@@ -26,6 +26,9 @@ _STOP_SECONDS = 2.0  # before a stop becomes an emergency stop
 _CONFIRM_SECONDS = 1.0
 _STEP_SECONDS = 0.05  # that Ctrl-C waits at most
 _SHOW_SECONDS = 1.0
+_WATCH_SECONDS = 0.25
+
+Watch = Callable[[float, View], None]
 
 
 @dataclass(slots=True)
@@ -95,6 +98,7 @@ def play_song(
     log: Path | None = None,
     show: Show = silent,
     tell: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
 ) -> Played:
     """Play a song from beginning to end, in this thread.
 
@@ -111,6 +115,7 @@ def play_song(
         log: A Parquet file to write every executed duty into.
         show: Takes the progress.
         tell: Takes each line worth a log; they are logged when not given.
+        watch: Takes each look at the performance and its time of the link, seconds.
 
     Raises:
         PlaybackError: The board cannot be brought to play.
@@ -122,11 +127,11 @@ def play_song(
         try:
             if homes_first:
                 performance.home()
-                _conduct(performance, presses, silent)
+                _conduct(performance, presses, silent, watch)
             if not presses.count:
                 performance.load(duties)
                 performance.play()
-                _conduct(performance, presses, show)
+                _conduct(performance, presses, show, watch)
         finally:
             is_at_rest = performance.is_over or _brought_to_rest(performance, presses)
             if log is not None:
@@ -142,12 +147,17 @@ def play_song(
     )
 
 
-def _conduct(performance: Performance, presses: Interruptions, show: Show) -> None:
+def _conduct(
+    performance: Performance, presses: Interruptions, show: Show, watch: Watch | None
+) -> None:
     """Step until all is over, or Ctrl-C is pressed."""
-    begun = shown = performance.now()
+    begun = shown = watched = performance.now()
     while not (performance.is_over or presses.count):
         performance.step(_STEP_SECONDS)
         now = performance.now()
+        if watch is not None and now - watched >= _WATCH_SECONDS:
+            watched = now
+            watch(now, performance.view())
         if now - shown >= _SHOW_SECONDS:
             shown = now
             show(_progress(performance, performance.view().index, now - begun))

@@ -15,7 +15,8 @@ from workbench.device import wire
 from workbench.device.answers import BoardState, Greeting
 from workbench.device.board import MicroPythonBoard
 from workbench.device.caller import Caller
-from workbench.device.link import LastingLink, Link, SerialLink, port_problem
+from workbench.device.clock import RealTime
+from workbench.device.link import Dial, LastingLink, Link, SerialLink, port_problem
 from workbench.device.options import LinkOptions
 from workbench.device.simulator import SimulatorLink
 from workbench.errors import DeviceError
@@ -58,6 +59,27 @@ def opened(port: str, options: LinkOptions | None = None) -> Iterator[Link]:
             yield link
         finally:
             link.close()
+
+
+@contextmanager
+def dialled(port: str, options: LinkOptions | None = None) -> Iterator[Dial]:
+    """Make ready what opens a port, in real time, for a session; while the block lasts.
+
+    Args:
+        port: `sim`, `micropython`, or what pyserial opens.
+        options: How it is opened.
+
+    Raises:
+        DeviceError: There is no MicroPython on this machine.
+    """
+    if port == "sim":
+        link = SimulatorLink(time=RealTime())
+        yield lambda: link
+    elif port == "micropython":
+        with MicroPythonBoard() as board:
+            yield board.link
+    else:
+        yield lambda: SerialLink(port, options)
 
 
 def greeted(link: Link) -> tuple[Greeting, BoardState]:

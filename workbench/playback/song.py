@@ -51,6 +51,27 @@ class Song:
         """When the last note ends; 0 without any."""
         return int(self.end_ms.max(initial=0))
 
+    def at_speed(self, percent: float) -> "Song":
+        """Return the song faster or slower.
+
+        Args:
+            percent: Of its own tempo, above 0.
+
+        Raises:
+            PlaybackError: It becomes longer than duties count, 12 days.
+        """
+        if percent == 100:
+            return self
+        share = 100 / percent
+        return song_of(
+            seconds=self.seconds * share,
+            end_seconds=self.end_ms / 1000 * share,
+            pitch=self.pitch,
+            velocity=self.velocity,
+            channel=self.channel,
+            name=self.name,
+        )
+
     def only(self, chosen: NDArray[np.bool_]) -> "Song":
         """Return the song with some of its notes, bool (n,)."""
         return Song(
