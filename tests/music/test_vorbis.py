@@ -49,6 +49,30 @@ def test_a_page_keeps_the_checksum_that_libsndfile_gave_it_where_nothing_changes
     assert vorbis._checksum(bytes(page)) == told
 
 
+@settings(max_examples=10, deadline=None)
+@given(seconds=st.floats(0.05, 2.5), channels=st.integers(1, 2), quality=st.floats(0, 1))
+def test_taking_the_tag_off_changes_no_sample_and_no_length(seconds, channels, quality):
+    written = io.BytesIO()
+    form = {"format": "OGG", "subtype": "VORBIS", "compression_level": 1 - quality}
+    with soundfile.SoundFile(written, "w", 22_050, channels, **form) as file:
+        for start in range(0, round(seconds * 22_050), 22_050):
+            file.write(np.float32(tone(seconds, 22_050, channels)[start : start + 22_050]))
+    content = vorbis_bytes(tone(seconds, 22_050, channels), 22_050, quality=quality)
+    assert len(content) == len(written.getvalue())
+    before, after = (soundfile.read(io.BytesIO(each))[0] for each in (written.getvalue(), content))
+    assert np.array_equal(before, after)
+
+
+def test_the_comment_header_counts_no_tag_and_names_its_encoder():
+    content = vorbis_bytes(tone(0.5, 22_050), 22_050)
+    at = content.index(b"\x03vorbis") + 7
+    length = int.from_bytes(content[at : at + 4], "little")
+    vendor = content[at + 4 : at + 4 + length]
+    assert vendor.decode().startswith("Xiph.Org") and vendor.endswith(b" ")
+    assert content[at + 4 + length : at + 9 + length] == bytes(4) + b"\x01"  # no tag, and the end
+    assert b"ENCODER" not in content and b"libsndfile" not in content
+
+
 def test_a_file_has_no_tags_and_better_quality_is_larger():
     small = vorbis_bytes(tone(2, 44_100), 44_100, quality=0.1)
     large = vorbis_bytes(np.random.default_rng(0).normal(0, 0.1, 88_200), 44_100, quality=0.9)

@@ -84,10 +84,15 @@ def generate(
         model: What `train` wrote.
         options: What is asked for.
     """
-    from workbench.beatmap.writer.composing import compose, export  # noqa: PLC0415  slow
+    from workbench.beatmap.writer.composing import (  # noqa: PLC0415  slow
+        compose,
+        export,
+        refuse_place,
+    )
     from workbench.beatmap.writer.model import open_writer  # noqa: PLC0415
 
     options = options or GenerateOptions()
+    refuse_place(output)
     composed = compose(song, open_writer(model), options, terminal())
     export(composed, output, options.format)
     prepared = composed.song

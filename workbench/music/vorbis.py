@@ -2,11 +2,13 @@
 
 Units: samples from -1 to 1, `sample_rate` in Hz, `quality` from 0 (small) to 1. libsndfile crashes
 on one large Vorbis write, so blocks are of a second at most; and it draws the number of the stream
-by chance, so that number is set to 1 and the checksums of the pages made anew. Sources: RFC 3533
-(Ogg), Vorbis I specification 5 (its comment header).
+by chance, so that number is set to 1; and it signs with a tag, whose bytes become blanks behind the
+encoder's name. Then the checksums of the pages are made anew. Sources: RFC 3533 (Ogg), Vorbis I
+specification 5 (its comment header).
 """
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -18,6 +20,8 @@ from workbench.errors import MusicError
 _SERIAL = slice(14, 18)  # within a page
 _CHECKSUM = slice(22, 26)
 _HEADER = 27  # bytes of a page before its table of segments
+_COMMENTS = b"\x03vorbis"
+_NUMBER = struct.Struct("<I")
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _ONES = 0xFFFFFFFF
 
@@ -49,7 +53,25 @@ def vorbis_bytes(samples: ArrayLike, sample_rate: int, *, quality: float = 0.4) 
         raise MusicError(
             f"{channels} channels at {sample_rate} Hz: cannot be written as Vorbis ({error})"
         ) from error
-    return _renumbered(content.getvalue())
+    return _renumbered(_untagged(content.getvalue()))
+
+
+def _untagged(stream: bytes) -> bytes:
+    """Return an Ogg file whose tags are blanks at the end of the vendor's name; sums do not fit.
+
+    Nothing moves, so that pages stay as long as they tell.
+    """
+    content = bytearray(stream)
+    vendor = content.index(_COMMENTS) + len(_COMMENTS)
+    tags = vendor + _NUMBER.size + _NUMBER.unpack_from(content, vendor)[0]
+    end = tags + _NUMBER.size
+    for _ in range(_NUMBER.unpack_from(content, tags)[0]):
+        end += _NUMBER.size + _NUMBER.unpack_from(content, end)[0]
+    count = end - _NUMBER.size
+    content[tags:count] = b" " * (count - tags)
+    _NUMBER.pack_into(content, vendor, count - vendor - _NUMBER.size)
+    _NUMBER.pack_into(content, count, 0)
+    return bytes(content)
 
 
 def _renumbered(stream: bytes) -> bytes:

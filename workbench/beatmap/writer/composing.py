@@ -5,30 +5,44 @@ writer writes, and what it wrote goes into a zip that has passed the strict chec
 second are asked for, the writer is leaned toward more or fewer until it comes close.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from workbench import __version__
+from workbench.beatmap.maps.checks import SAME_BEAT
 from workbench.beatmap.maps.export import ChartPlan, MapPlan, notes_a_second, write_map
 from workbench.beatmap.maps.objects import DIFFICULTIES, Notes, Objects
+from workbench.beatmap.maps.patterns import HOT_START
+from workbench.beatmap.maps.strict import INFO
+from workbench.beatmap.maps.timemap import TimeMap
 from workbench.beatmap.writer.drawing import Manner
 from workbench.beatmap.writer.generating import Request, write_song
 from workbench.beatmap.writer.mel import Features, mel
 from workbench.beatmap.writer.model import MapWriter
 from workbench.beatmap.writer.model_options import GenerateOptions
 from workbench.beatmap.writer.song_sound import PreparedSong, prepare_song
-from workbench.beatmap.writer.tokens import Tokens, Vocabulary, decode
-from workbench.errors import BeatmapError
+from workbench.beatmap.writer.tokens import decode
+from workbench.caching.files import refuse_other
+from workbench.errors import BeatmapError, CachingError
 from workbench.progress import Progress, Show, silent
+
+logger = logging.getLogger(__name__)
 
 FORMATS = {"v2": 2, "v3": 3, "v4": 4}
 
-_CLOSE = 0.05  # of the notes a second that are asked for
-_MOST_ROUNDS = 5
+_CLOSE = 0.05  # nats, of the notes a second that are asked for
+_MOST_ROUNDS = 7
+_LEAST_SHARE = 1 / 16  # of what is asked for, that an empty map counts for
+_FIRST_SLOPE = 0.5  # nats of density a logit of leaning; a writer that is sure bends less than 1
+_LEAST_SLOPE = 0.1
+_LONGEST_STEP = 4.0  # logits
+_EARLY = 0.1  # seconds that a note may come before what it belongs to is heard
 _LAST_NOTE = 0.5  # seconds before the end of the audio
 
 
@@ -70,7 +84,7 @@ def compose(
     """
     begun = time.monotonic()
     requests = requests_of(writer, options)
-    show(_progress("listening", begun))
+    show(_progress(0, begun))
     song = prepare_song(
         path,
         writer.card.spec,
@@ -78,10 +92,19 @@ def compose(
         first_beat=None if options.first_beat < 0 else options.first_beat,
     )
     features = mel(song.samples, writer.card.spec, song.time_map)
-    write = partial(write_song, writer, features, strands=options.strands, show=show)
-    charts, rounds = _as_dense(
-        partial(_charts, write, song, writer.card.shape.tokens), requests, options.nps, song
-    )
+    show(_progress(1, begun))
+
+    def write(asked: Sequence[Request], rounds: int) -> dict[str, Notes]:
+        told = _of_round(show, rounds)
+        found = write_song(writer, features, asked, strands=options.strands, show=told)
+        return {
+            DIFFICULTIES[request.difficulty]: playable(
+                decode(tokens, writer.card.shape.tokens)[0], song, options.spacing
+            )
+            for request, tokens in zip(asked, found, strict=True)
+        }
+
+    charts, rounds = as_dense(write, requests, options.nps, song.time_map)
     if empty := [name for name, notes in charts.items() if not len(notes)]:
         raise BeatmapError(
             f"{path}: the writer finds no note for {', '.join(empty)}; train it for longer, ask "
@@ -96,6 +119,18 @@ def compose(
         rounds=rounds,
         seconds=time.monotonic() - begun,
     )
+
+
+def refuse_place(path: Path) -> None:
+    """Refuse a place where no map can go, before anything is written for it.
+
+    Raises:
+        CachingError: Something else is there.
+    """
+    if path.suffix.lower() != ".zip":
+        refuse_other(path, INFO)
+    elif path.is_dir():
+        raise CachingError(f"{path}: is a folder, and a zip was to go there; name another place")
 
 
 def plan_of(composed: Composed, mapper: str = "") -> MapPlan:
@@ -163,65 +198,132 @@ def requests_of(writer: MapWriter, options: GenerateOptions) -> list[Request]:
     ]
 
 
-def _as_dense(
-    write: Callable[[Sequence[Request]], dict[str, Notes]],
+@dataclass(slots=True, kw_only=True)
+class _Aim:
+    """How a writer is leaned until a map is as dense as is asked for.
+
+    Attributes:
+        nps: What is asked for.
+        tried: What came of each leaning, nats: the logarithm of the share of what is asked for.
+        best: The nearest map.
+    """
+
+    nps: float
+    tried: dict[float, float] = field(default_factory=dict)
+    best: Notes = field(default_factory=Notes.none)
+
+    def take(self, leaning: float, nps: float, notes: Notes) -> None:
+        """Take what came of a leaning: notes, and how many a second they are."""
+        off = math.log(max(nps / self.nps, _LEAST_SHARE))
+        if abs(off) < min(map(abs, self.tried.values()), default=math.inf):
+            self.best = notes
+        self.tried[leaning] = off
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the nearest map is near enough."""
+        return any(abs(off) < _CLOSE for off in self.tried.values())
+
+    def leaning(self) -> float:
+        """Return what is to be tried next.
+
+        Between one that brings too little and one that brings too much, it is where a straight
+        line would have it, and not too near either; where all bring too little, or too much, as
+        far on as their own slope tells.
+        """
+        if not self.tried:
+            return 0.0
+        less = [leaning for leaning, off in self.tried.items() if off < 0]
+        more = [leaning for leaning, off in self.tried.items() if off >= 0]
+        if less and more:
+            low, high = max(less), min(more)
+            lack, excess = -self.tried[low], self.tried[high]
+            before, last = list(self.tried.values())[-2:]
+            if before < 0 and last < 0:  # the Illinois rule: an end that stays counts for half
+                excess /= 2
+            elif before >= 0 and last >= 0:
+                lack /= 2
+            share = lack / (lack + excess)
+            return low + min(max(share, 0.1), 0.9) * (high - low)
+        nearest = sorted(self.tried, key=lambda leaning: abs(self.tried[leaning]))
+        last, slope = nearest[0], _FIRST_SLOPE
+        if len(nearest) > 1:
+            slope = (self.tried[last] - self.tried[nearest[1]]) / (last - nearest[1])
+        step = -self.tried[last] / max(slope, _LEAST_SLOPE)
+        return last + min(max(step, -_LONGEST_STEP), _LONGEST_STEP)
+
+
+def as_dense(
+    write: Callable[[Sequence[Request], int], dict[str, Notes]],
     requests: Sequence[Request],
     nps: float,
-    song: PreparedSong,
+    times: TimeMap,
 ) -> tuple[dict[str, Notes], int]:
     """Return maps as dense as is asked for, the nearest of some rounds, and how many there were.
 
-    Each round leans the writer by the logarithm of what is missing, as a slot's odds go.
+    Each round leans the writer toward more or fewer slots with notes, where that is still missing.
+
+    Args:
+        write: Writes the maps of some requests, given which round it is.
+        requests: What is asked for, one for each difficulty.
+        nps: Notes a second; 0 takes them as they come.
+        times: Which beat sounds when.
     """
-    charts = write(requests)
     if not nps:
-        return charts, 1
-    leanings = [0.0] * len(requests)
-    best = dict(charts)
-    for rounds in range(1, _MOST_ROUNDS + 1):
-        got = [notes_a_second(charts[name], song.time_map) for name in charts]
-        for name, notes in charts.items():
-            if _off(notes, nps, song) < _off(best[name], nps, song):
-                best[name] = notes
-        if rounds == _MOST_ROUNDS or all(_off(n, nps, song) < _CLOSE for n in best.values()):
-            break
-        leanings = [
-            lean + math.log(nps / max(found, nps / 16))
-            for lean, found in zip(leanings, got, strict=True)
-        ]
-        charts = write(
-            [replace(r, leaning=lean) for r, lean in zip(requests, leanings, strict=True)]
-        )
-    return best, rounds
-
-
-def _off(notes: Notes, nps: float, song: PreparedSong) -> float:
-    """Return by how much notes a second are off, as a share."""
-    return abs(notes_a_second(notes, song.time_map) / nps - 1)
-
-
-def _charts(
-    write: Callable[[Sequence[Request]], list[Tokens]],
-    song: PreparedSong,
-    vocabulary: Vocabulary,
-    requests: Sequence[Request],
-) -> dict[str, Notes]:
-    """Return the notes of each difficulty."""
+        return write(requests, 1), 1
     names = [DIFFICULTIES[request.difficulty] for request in requests]
-    return {
-        name: _playable(tokens, vocabulary, song)
-        for name, tokens in zip(names, write(requests), strict=True)
-    }
+    aims = {name: _Aim(nps=nps) for name in names}
+    rounds = 0
+    while rounds < _MOST_ROUNDS and any(not aim.is_met for aim in aims.values()):
+        rounds += 1
+        asked = {
+            name: replace(request, leaning=aims[name].leaning())
+            for name, request in zip(names, requests, strict=True)
+            if not aims[name].is_met
+        }
+        for name, notes in write(list(asked.values()), rounds).items():
+            aims[name].take(asked[name].leaning, notes_a_second(notes, times), notes)
+    for name, aim in aims.items():
+        if not aim.is_met:
+            logger.warning(
+                "%s: %.3g notes a second are the nearest to %.3g in %d rounds",
+                name,
+                notes_a_second(aim.best, times),
+                nps,
+                rounds,
+            )
+    return {name: aim.best for name, aim in aims.items()}, rounds
 
 
-def _playable(tokens: Tokens, vocabulary: Vocabulary, song: PreparedSong) -> Notes:
-    """Return the notes of tokens but those that would come when the song is over."""
-    notes, _ = decode(tokens, vocabulary)
-    in_time = song.time_map.seconds_at(notes.beat) < song.seconds - _LAST_NOTE
-    return notes.take(in_time)
+def _of_round(show: Show, rounds: int) -> Show:
+    """Return who is told in which round it is."""
+    if rounds == 1:
+        return show
+    return lambda progress: show(replace(progress, stage=f"{progress.stage}, round {rounds}"))
 
 
-def _progress(stage: str, begun: float) -> Progress:
+def playable(notes: Notes, song: PreparedSong, spacing: float = 0.0) -> Notes:
+    """Return notes but those that come while nothing sounds, or nobody is ready.
+
+    Args:
+        notes: By time.
+        song: What they are of.
+        spacing: Beats between two slots with notes at least; parts of a song that were written
+            side by side do not see each other's ends.
+    """
+    seconds = song.time_map.seconds_at(notes.beat)
+    begins = max(song.lead_silence - _EARLY, HOT_START)
+    notes = notes.take((seconds >= begins) & (seconds < song.seconds - _LAST_NOTE))
+    kept, last = [], -math.inf
+    for beat in np.unique(notes.beat).tolist():
+        if beat - last >= spacing - SAME_BEAT:
+            kept.append(beat)
+            last = beat
+    return notes.take(np.isin(notes.beat, kept))
+
+
+def _progress(done: int, begun: float) -> Progress:
+    seconds = time.monotonic() - begun
     return Progress(
-        stage=stage, done=0, total=1, unit="songs", seconds=time.monotonic() - begun, fresh=0
+        stage="listening", done=done, total=1, unit="songs", seconds=seconds, fresh=done
     )
