@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from drum_corpora import drum_corpus
 from safetensors.numpy import load_file, save_file
 from sounds import file_of
@@ -373,6 +374,22 @@ def test_strands_are_written_without_what_is_before_them(generate):
     until = 8 * (math.ceil(beats / 8) // 2)  # the first of two is as it is in a go
     first, second = (each.expert.take(each.expert.beat < until) for each in (one, two))
     assert len(first) > 5 and first == second
+
+
+@flag("accelerator")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so nothing is refused")
+def test_a_gpu_that_is_not_there_is_refused_before_the_song_is_read(capsys, tmp_path, drums):
+    tokens = ["generate", drums.song, "-o", tmp_path / "map.zip", "--model", drums.model]
+    told = told_by(capsys, *tokens, "--accelerator", "gpu", code=1)
+    assert "finds none here; take cpu or auto" in told and "listening" not in told
+    told_by(capsys, *tokens, "--accelerator", "cpu", "--bpm", 120)
+
+
+@flag("progress")
+def test_progress_may_be_left_out(capsys, tmp_path, drums):
+    tokens = ["generate", drums.song, "-o", tmp_path / "map.zip", "--model", drums.model]
+    assert run(["beatmap", *map(str, tokens), "--bpm", "120", "--no-progress", "--json"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_silly_about_a_map_is_little(generate, drums):

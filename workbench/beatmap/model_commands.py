@@ -90,10 +90,13 @@ def generate(
         refuse_place,
     )
     from workbench.beatmap.writer.model import open_writer  # noqa: PLC0415
+    from workbench.learning.training import device_of  # noqa: PLC0415
 
     options = options or GenerateOptions()
     refuse_place(output)
-    composed = compose(song, open_writer(model), options, terminal())
+    writer = open_writer(model, device_of(options.accelerator))
+    show = terminal() if options.progress else silent
+    composed = compose(song, writer, options, show)
     export(composed, output, options.format)
     prepared = composed.song
     values: dict[str, Any] = {

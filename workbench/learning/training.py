@@ -104,14 +104,18 @@ class Saves(Checkpoint):
         """Take where, and how often."""
         self._checkpoints = checkpoints
         self._every = settings.save_every
-        self._looks_every = settings.validate_every if settings.has_held else 0
+        self._has_held = settings.has_held
         self._saved_at = 0
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save nothing anew where a checkpoint was gone on from."""
+        self._saved_at = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save where it is time, once a step."""
         step = trainer.global_step
-        is_look = self._looks_every > 0 and step % self._looks_every == 0
-        if step % self._every == 0 and step != self._saved_at and not is_look:
+        looks = self._has_held and is_look(trainer)
+        if step % self._every == 0 and step != self._saved_at and not looks:
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -127,6 +131,15 @@ class Saves(Checkpoint):
     def _save(self, trainer: pl.Trainer) -> None:
         self._saved_at = trainer.global_step
         trainer.save_checkpoint(self._checkpoints.path)
+
+
+def is_look(trainer: pl.Trainer) -> bool:
+    """Return whether a look at what is held out is due after the batch at hand.
+
+    Lightning looks too where a training is stopped; who goes on from there must not count that.
+    """
+    assert trainer.val_check_batch is not None
+    return (trainer.fit_loop.total_batch_idx + 1) % int(trainer.val_check_batch) == 0
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -159,6 +172,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: no readable checkpoint ({error}); delete it to start over"
         ) from error
     return checkpoint
+
+
+def device_of(accelerator: str) -> torch.device:
+    """Return the device that `cpu`, `gpu` or `auto` names; `auto` takes a GPU if there is one.
+
+    Raises:
+        LearningError: There is no GPU.
+    """
+    has_gpu = torch.cuda.is_available()
+    if accelerator == "gpu" and not has_gpu:
+        raise LearningError("accelerator gpu: PyTorch finds none here; take cpu or auto")
+    return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")
 
 
 def make_trainer(

@@ -26,25 +26,24 @@ class TrainOptions:
         averaging: Memory of the running average of weights, which is kept [0..0.99999].
         accumulate: Batches of an optimiser step [1..].
         validate_every: Steps between two looks at what is held out [1..].
-        look_windows: Windows held out that are written at a look, to tell onset F1; 0 is none
-            [0..].
+        look_windows: Windows held out that a look writes, to tell onset F1; 0 is none [0..].
         patience: Looks without a better one before it stops; 0 is never [0..].
         save_every: Steps between two checkpoints [1..].
         checkpoint_dir: Folder of the checkpoint; beside the model when not given.
-        log_dir: Folder that a CSV log is written to; none when not given.
+        log_dir: Folder that CSV logs are written to, one from each step that training began or
+            went on at; none when not given.
         width: Of the network's layers, a multiple of four times the heads [16..4096].
         encoder_layers: Layers that look at the sound [0..64].
         decoder_layers: Layers that go over the tokens [1..64].
         heads: Of attention [1..64].
         hidden: Width inside the dense layers [16..16384].
         kernel: Columns of a Conformer's convolution, odd; 0 is a plain Transformer [0..127].
-        precision: Of the arithmetic; `auto` is bf16 on a GPU and 32 bits on a processor, where
-            equal seeds give equal bits.
+        precision: Of the arithmetic; `auto` is bf16 on a GPU, else 32 bits.
         accelerator: Where it runs; `auto` takes a GPU if there is one.
         devices: GPUs, or processes on the processor, of a host [1..].
         nodes: Hosts that train together [1..].
         threads: Of one process on the processor; 0 is as many as it has [0..].
-        log_every: Log one line every this many steps, 0 is never [0..].
+        log_every: Log one line every this many steps, also to the CSV log; 0 is never [0..].
         progress: Show a progress line on the terminal.
     """
 
@@ -101,19 +100,19 @@ class GenerateOptions:
     Attributes:
         difficulty: Of the map; several with commas between.
         bpm: Tempo of the song, beats a minute; 0 finds it out [0..1000].
-        first_beat: When a beat that begins a bar sounds, seconds; -1 finds it out [-1..3600].
+        first_beat: When a bar begins in the song, seconds; -1 finds it out [-1..3600].
         nps: Notes a second that the map is to have; 0 is as it comes [0..30].
         style: Mapper whose style it is to have, one that the model knows; none when empty.
         seed: Of the draws [0..].
-        temperature: Below 1 draws nearer the likeliest, above 1 wider; 0 takes the likeliest
-            [0..10].
+        temperature: Below 1 is nearer the likeliest, above 1 wider; 0 takes that [0..10].
         top_k: Draw from this many of the likeliest; 0 is all [0..].
         top_p: Draw from the likeliest that have this chance together [0.01..1].
         spacing: Beats between two slots with notes at least [0..4].
         parity: How much a swing the way the same hand swung last is put off, nats [0..20].
-        strands: Parts of a song that are written side by side; one is written in a go, with what
-            was written before in view, and more are sooner done [1..64].
+        strands: Parts of a song written side by side; bars before are seen within one [1..64].
         format: Of the exported map.
+        accelerator: Where the model runs; `auto` takes a GPU if there is one.
+        progress: Show a progress line on the terminal.
     """
 
     difficulty: str = "Expert"
@@ -129,6 +128,8 @@ class GenerateOptions:
     parity: float = 4.0
     strands: int = 4
     format: Literal["v2", "v3", "v4"] = "v3"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    progress: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
