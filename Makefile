@@ -40,6 +40,8 @@ bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/beatmap_store.py
 	$(BIN)/python tests/bench/beatmap_tokens.py
 	$(BIN)/python tests/bench/beatmap_mel.py
+	$(BIN)/python tests/bench/beatmap_train.py
+	$(BIN)/python tests/bench/beatmap_generate.py
 	$(BIN)/python tests/bench/playback_plan.py
 	$(BIN)/python tests/bench/playback_timing.py
 

@@ -22,7 +22,7 @@ A batch is a dictionary:
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -349,7 +349,8 @@ class ChartData(pl.LightningDataModule):
         """
         super().__init__()
         self.options = options or DataOptions()
-        self.corpus = build_corpus(store, cache, self.options, cut)
+        self._cut = cut or ChartWindowOptions()
+        self.corpus = build_corpus(store, cache, self.options, self._cut)
         trained = {c.feature_key for c in self.corpus.charts if c.part == TRAIN}
         if not trained:
             raise BeatmapError(
@@ -445,7 +446,8 @@ class ChartData(pl.LightningDataModule):
     def fingerprint(self) -> str:
         """Return what tells the windows of this training from others."""
         charts = [[chart.song.key, chart.number] for chart in self.corpus.charts]
-        return fingerprint([charts, self.options.vocabulary, self.corpus.windows.columns])
+        spec = self.cache.spec.fingerprint()
+        return fingerprint([charts, self.options.vocabulary, asdict(self._cut), spec])
 
     def _held(self, part: str) -> HeldLoader:
         chosen = self.corpus.part[part]

@@ -14,8 +14,7 @@ class DataOptions:
     """Which charts a writer learns from, and how they are dealt.
 
     Attributes:
-        vocabulary: What notes become: `extended` keeps several notes a hand and 48 places a beat,
-            `291` is that of the writer before.
+        vocabulary: Tokens: `extended` has 48 places a beat, `291` is older.
         min_difficulty: The easiest that is taken.
         max_difficulty: The hardest that is taken.
         characteristics: Those that are taken, with commas between; all when empty.
@@ -27,8 +26,7 @@ class DataOptions:
         min_notes: Charts with fewer notes are left out [0..].
         validation: Share of the songs that are held out to look at while training [0..1].
         test: Share of the songs that are held out for the end [0..1].
-        hold_out: Songs that are held out to look at whatever their share, by title or key, with
-            commas between.
+        hold_out: Songs held out to look at whatever their share: titles or keys, with commas.
         official_share: Share of the windows of an epoch that are of the game's own songs, where
             there are others too [0..1].
         score_power: Other songs come as often as their score to this power; 0 is all alike

@@ -8,6 +8,7 @@ Shapes: B windows, V ids.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from workbench.beatmap.writer.tokens import FIRST_POS, Vocabulary
 MOST_ALIKE = 4  # cuts of a hand in a row; six in a stream and the exporter refuses them
 
 _AHEAD = 256  # numbers that are drawn at a time
+_NO_WAY = 2  # ways are -1, 1, and 0 for either
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,53 +70,90 @@ class Hands:
 
     def __init__(self, rows: int, vocabulary: Vocabulary, device: torch.device):
         """Begin with hands that may swing any way."""
-        self._slots = slice(FIRST_POS, FIRST_POS + vocabulary.bar_slots)
-        self._hand, self._way = (each.to(device) for each in hands_and_ways(vocabulary))
-        self._cell, self._direction = (each.to(device) for each in cells_and_cuts(vocabulary))
+        self._of = _Moves.of(vocabulary, device)
         self._last = torch.zeros(rows, 2, dtype=torch.int64, device=device)
         self._now = torch.zeros_like(self._last)
         self._cut = torch.full_like(self._last, ANY)  # of the last swing of each hand
         self._alike = torch.zeros_like(self._last)  # swings in a row with that cut
+        self._moved = torch.zeros(rows, 2, dtype=torch.bool, device=device)  # in this slot
         self._taken = torch.zeros(rows, CELLS + 1, dtype=torch.bool, device=device)
 
     def put_off(self, nats: float) -> Tensor:
         """Return what is taken from the logit of each token, (B, V)."""
-        is_note = self._hand >= 0
-        last = self._last[:, self._hand.clamp(min=0)]
-        return nats * (is_note & (last != 0) & (last == self._way))
+        return nats * (self._last[:, self._of.hand] == self._of.way)
 
     def impossible(self) -> Tensor:
         """Return which tokens no map may have next, bool (B, V).
 
         Those are notes in a cell that has one in the same slot, and a cut that a hand has made
-        `MOST_ALIKE` times in a row.
+        `MOST_ALIKE` times in a row, but for notes of the last of those swings.
         """
-        taken = self._taken[:, self._cell]
-        hand = self._hand.clamp(min=0)
-        is_again = (self._cut[:, hand] == self._direction) & (self._alike[:, hand] >= MOST_ALIKE)
-        return taken | (is_again & (self._hand >= 0) & (self._direction != ANY))
+        is_worn = (self._alike >= MOST_ALIKE) & (self._cut != ANY) & ~self._moved
+        worn = torch.where(is_worn, self._cut, -1)
+        return self._taken[:, self._of.cell] | (worn[:, self._of.hand] == self._of.cut)
 
     def follow(self, tokens: Tensor) -> None:
         """Take the tokens that were drawn, (B,); notes of one slot are one swing."""
-        is_slot = ((tokens >= self._slots.start) & (tokens < self._slots.stop))[:, None]
+        is_slot = self._of.is_slot[tokens][:, None]
         self._last = torch.where(is_slot & (self._now != 0), self._now, self._last)
-        self._now = torch.where(is_slot, 0, self._now)
-        self._taken &= ~is_slot
-        hand, way, direction = self._hand[tokens], self._way[tokens], self._direction[tokens]
-        self._taken.scatter_(1, self._cell[tokens][:, None], value=True)
-        self._taken[:, CELLS] = False  # what is no note takes none
-        for number in (0, 1):
-            moves = hand == number
-            swings = moves & (way != 0)
-            self._now[:, number] = torch.where(swings, way, self._now[:, number])
-            alike = torch.where(self._cut[:, number] == direction, self._alike[:, number] + 1, 1)
-            self._alike[:, number] = torch.where(moves, alike, self._alike[:, number])
-            self._cut[:, number] = torch.where(moves, direction, self._cut[:, number])
+        self._taken = self._taken & ~is_slot | self._of.takes[tokens]
+        self._moved &= ~is_slot
+        moves, ways = self._of.moves[tokens], self._of.ways[tokens]
+        self._now = torch.where(ways != 0, ways, torch.where(is_slot, 0, self._now))
+        cut = self._of.cut[tokens][:, None]
+        more = torch.where(self._cut == cut, self._alike + ~self._moved, 1)
+        self._alike = torch.where(moves, more, self._alike)
+        self._cut = torch.where(moves, cut, self._cut)
+        self._moved |= moves
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the windows, int64 (b,)."""
-        for name in ("_last", "_now", "_cut", "_alike", "_taken"):
+        for name in ("_last", "_now", "_cut", "_alike", "_moved", "_taken"):
             setattr(self, name, getattr(self, name)[rows])
+
+
+class _Moves(NamedTuple):
+    """What each id has hands do.
+
+    Attributes:
+        is_slot: Whether a slot begins, bool (V,).
+        hand: Which, 0 where none, int64 (V,).
+        way: Of the swing, a number that is no way where there is none, int64 (V,).
+        cut: Its direction, int64 (V,).
+        cell: Of the note, `CELLS` where there is none, int64 (V,).
+        moves: Whether each hand moves, bool (V, 2).
+        ways: Which way each swings, 0 where it may be either, int64 (V, 2).
+        takes: Which cells are taken, bool (V, CELLS + 1); never the last.
+    """
+
+    is_slot: Tensor
+    hand: Tensor
+    way: Tensor
+    cut: Tensor
+    cell: Tensor
+    moves: Tensor
+    ways: Tensor
+    takes: Tensor
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, device: torch.device) -> "_Moves":
+        hand, way = hands_and_ways(vocabulary)
+        cell, cut = cells_and_cuts(vocabulary)
+        number = torch.arange(vocabulary.size)
+        moves = hand[:, None] == torch.arange(2)
+        takes = cell[:, None] == torch.arange(CELLS + 1)
+        takes[:, CELLS] = False
+        made = cls(
+            is_slot=(number >= FIRST_POS) & (number < FIRST_POS + vocabulary.bar_slots),
+            hand=hand.clamp(min=0),
+            way=torch.where(way == 0, _NO_WAY, way),
+            cut=cut,
+            cell=cell,
+            moves=moves,
+            ways=way[:, None] * moves,
+            takes=takes,
+        )
+        return cls(*(each.to(device) for each in made))
 
 
 def draw(logits: Tensor, numbers: Tensor, manner: Manner) -> Tensor:

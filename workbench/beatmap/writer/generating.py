@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from workbench.beatmap.writer.augment import normalised
 from workbench.beatmap.writer.drawing import Draws, Hands, Manner, draw, too_near
@@ -110,7 +111,8 @@ class _Writing:
         self._network, self._heard, self._manner = network, heard, manner
         self._vocabulary = network.shape.tokens
         device = heard.memory.device
-        heads = [sheet.head for sheet in sheets]
+        # what comes after a head is its first BAR, whatever else the grammar lets follow its notes
+        heads = [functional.pad(sheet.head, (0, 1), value=BAR) for sheet in sheets]
         self._rows = list(range(len(sheets)))
         self._heads = torch.tensor([len(head) for head in heads], device=device)
         self._bars = torch.tensor([sheet.bars for sheet in sheets], device=device)
@@ -119,9 +121,9 @@ class _Writing:
         self._tokens = torch.zeros(len(sheets), most, dtype=torch.int64, device=device)
         for row, head in enumerate(heads):
             self._tokens[row, : len(head)] = head.to(device)
-        before = torch.tensor([int((head == BAR).sum()) for head in heads], device=device)
-        self._bar, self._slot = -1 - before, torch.full_like(before, -1)
-        self._last = torch.full_like(before, _LONG_AGO)
+        bars = torch.tensor([int((head == BAR).sum()) for head in heads], device=device)
+        self._bar, self._slot = -bars, torch.full_like(bars, -1)
+        self._last = torch.full_like(bars, _LONG_AGO)
         self._at = 0  # the token that is read next
         self._cache = KeyValues(network.shape, len(sheets), most, heard.memory)
         self._draws = Draws([sheet.seed for sheet in sheets])
@@ -177,7 +179,7 @@ class _Writing:
     def _end(self, is_done: Tensor) -> None:
         """Put aside what is done, and go on with the others."""
         for place in is_done.nonzero()[:, 0].tolist():
-            own = self._tokens[place, int(self._heads[place]) : self._at]
+            own = self._tokens[place, int(self._heads[place]) - 1 : self._at]
             self.written[self._rows[place]] = own.cpu().clone()
         kept = (~is_done).nonzero()[:, 0]
         rows = kept.tolist()

@@ -47,7 +47,8 @@ def allowed(tokens: Tensor, slot: Tensor, vocabulary: Vocabulary) -> Tensor:
         slot: Of the last POS in the bar of each; -1 before any, int64 (...).
         vocabulary: The ids.
     """
-    may = table(vocabulary).to(tokens.device)[tokens]
+    rows = table(vocabulary).to(tokens.device).index_select(0, tokens.flatten())  # never a view
+    may = rows.view(*tokens.shape, -1)
     slots = may[..., FIRST_POS : FIRST_POS + vocabulary.bar_slots]
     slots &= torch.arange(vocabulary.bar_slots, device=tokens.device) > slot[..., None]
     return may

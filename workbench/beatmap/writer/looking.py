@@ -18,7 +18,7 @@ from workbench.beatmap.writer.drawing import Manner
 from workbench.beatmap.writer.generating import Sheet, write_windows
 from workbench.beatmap.writer.metrics_onsets import OnsetScore, onset_agreement, pooled_onsets
 from workbench.beatmap.writer.network import MapNetwork, Wish
-from workbench.beatmap.writer.tokens import BAR, BAR_BEATS, END, decode
+from workbench.beatmap.writer.tokens import BAR, BAR_BEATS, END, FIRST_DIFFICULTY, decode
 
 LIKELIEST = Manner(temperature=0.0)
 
@@ -80,7 +80,7 @@ def _scores(
 ) -> tuple[OnsetScore, ...]:
     wish = wish_of_batch(batch)
     heard = network.listen(batch["mel"][sound.to(batch["mel"].device)], wish)
-    sheets, wanted = _sheets(batch)
+    sheets, wanted = sheets_of(batch)
     found = write_windows(network, heard, sheets, LIKELIEST)
     seconds = [_Seconds(data, int(window)) for window in batch["window"]]
     return pooled_onsets(
@@ -94,13 +94,13 @@ def _scores(
 def wish_of_batch(batch: Mapping[str, Tensor]) -> Wish:
     """Return what the charts of a batch are like."""
     return Wish(
-        difficulty=batch["tokens"][:, 1] - 3,
+        difficulty=batch["tokens"][:, 1] - FIRST_DIFFICULTY,
         density=batch["density"],
         style=batch["style"],
     )
 
 
-def _sheets(batch: Batch) -> tuple[list[Sheet], list[NDArray[np.int64]]]:
+def sheets_of(batch: Batch) -> tuple[list[Sheet], list[NDArray[np.int64]]]:
     """Return what is to be written, and what the human wrote."""
     sheets, wanted = [], []
     lengths, firsts = batch["lengths"].tolist(), batch["learnt_from"].tolist()

@@ -1,7 +1,8 @@
 """What a writer of maps is taught by: what each token costs, and two optional terms.
 
 Costs are over the tokens that may follow alone, so that nothing of the grammar is to be learnt.
-A position is to tell the token behind it; the last of a window tells that its last bar ends.
+A position is to tell the token behind it; the last of a window tells that its last bar ends. That
+a window begins with BAR is given, as whoever writes one knows it.
 
 Units: costs in nats. Shapes: B windows, T tokens, V ids.
 """
@@ -16,7 +17,7 @@ from workbench.beatmap.writer.network import NetworkShape, Places, places_of
 from workbench.beatmap.writer.swings import hands_and_ways
 from workbench.beatmap.writer.tokens import BAR, END, FIRST_POS, Vocabulary
 
-_LEAST_MASS = 0.1  # of notes, where hands are balanced
+_LEAST_MASS = 0.1  # notes of a window whose hands are balanced
 
 
 class Lesson(NamedTuple):
@@ -66,7 +67,7 @@ def lesson_of(tokens: Tensor, lengths: Tensor, learnt_from: Tensor, shape: Netwo
     stop = last - is_end.long()  # END is told by who knows where the song ends
     targets = torch.cat((tokens[:, 1:], tokens[:, :1]), dim=1)
     targets = torch.where(index >= stop, BAR, targets)
-    is_taught = (index >= learnt_from[:, None] - 1) & (index <= stop)
+    is_taught = (index >= learnt_from[:, None]) & (index <= stop)
     places = places_of(tokens, learnt_from, shape)
     may = allowed(tokens, places.slot, shape.tokens)
     may[..., BAR] |= ~is_taught  # so that nothing is divided by no chance at all
@@ -94,15 +95,16 @@ def costs_of(logits: Tensor, lesson: Lesson) -> Costs:
 
 
 def imbalance(costs: Costs, lesson: Lesson, vocabulary: Vocabulary) -> Tensor:
-    """Return how far from a half the left hand's share of notes is, squared, on average, ().
+    """Return how far from a half the left hand's share of a window's notes is, squared, ().
 
-    Source: the writer before this one.
+    On average over the windows that have notes. The writer before this one asked it of each token,
+    which a token whose hand is known cannot follow.
     """
     left = costs.chances[..., vocabulary.left : vocabulary.left + _hand(vocabulary)].sum(-1)
     right = costs.chances[..., vocabulary.right :].sum(-1)
-    mass = left + right
-    counts = lesson.is_taught & (mass > _LEAST_MASS)
-    share = left / mass.clamp(min=_LEAST_MASS)
+    left, right = ((mass * lesson.is_taught).sum(1) for mass in (left, right))
+    counts = left + right > _LEAST_MASS
+    share = left / (left + right).clamp(min=_LEAST_MASS)
     return ((share - 0.5).square() * counts).sum() / counts.sum().clamp(min=1)
 
 

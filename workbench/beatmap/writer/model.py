@@ -23,7 +23,7 @@ from workbench.beatmap.writer.network import MapNetwork, NetworkShape
 from workbench.beatmap.writer.options import FORMAT as FEATURES_FORMAT
 from workbench.beatmap.writer.options import ChartWindowOptions, MelSpec
 from workbench.caching.files import refuse_other, replacing_folder, sweep
-from workbench.errors import BeatmapError
+from workbench.errors import BeatmapError, WorkbenchError
 from workbench.options import did_you_mean
 
 FORMAT = 1
@@ -100,9 +100,11 @@ def make_writer(
     Raises:
         BeatmapError: They are of a network that is built otherwise.
     """
-    network = MapNetwork(card.shape)
     try:
-        network.load_state_dict(dict(weights))
+        with torch.device("meta"):  # draws no first weights, so that nobody's generator moves on
+            network = MapNetwork(card.shape)
+        own = {name: weight.detach().float().clone() for name, weight in weights.items()}
+        network.load_state_dict(own, assign=True)
     except RuntimeError as error:
         told = str(error).splitlines()[-1].strip()
         raise BeatmapError(f"the weights are of another network than the card: {told}") from error
@@ -164,7 +166,7 @@ def read_card(folder: Path) -> WriterCard:
             f"{folder}: holds no {CARD}, so it is no model of maps; name a folder that "
             "`workbench beatmap train` wrote"
         ) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, BeatmapError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, WorkbenchError) as error:
         raise BeatmapError(f"{path}: cannot be used ({error}); train again") from error
     raise BeatmapError(
         f"{path}: is of version {versions[0]} and features {versions[1]}, this program's are "

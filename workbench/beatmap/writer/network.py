@@ -17,6 +17,7 @@ Shapes: B windows, C columns, T tokens, W the width, V ids, S slots of a bar, N 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -71,6 +72,11 @@ class NetworkShape:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
+        if self.vocabulary not in VOCABULARIES:
+            known = ", ".join(VOCABULARIES)
+            raise BeatmapError(f"vocabulary {self.vocabulary!r} is none of those known ({known})")
+        if min(self.channels, self.columns_a_beat, self.width, self.heads, self.hidden) < 1:
+            raise BeatmapError("channels, columns, width, heads and hidden are at least 1")
         if self.width % (4 * self.heads):
             told = f"width {self.width} is no multiple of four times {self.heads} heads"
             raise BeatmapError(told)
@@ -311,7 +317,7 @@ class MapNetwork(nn.Module):
 
     def _here(self, memory: Tensor, column: Tensor) -> Tensor:
         """Return what the encoder made of each token's own column; nothing outside the window."""
-        number = column.long()
+        number = column.floor().long()
         is_inside = (number >= 0) & (number < memory.shape[1])
         index = number.clamp(0, memory.shape[1] - 1)[..., None].expand(-1, -1, memory.shape[2])
         found: Tensor = self.here(memory.gather(1, index)) * is_inside[..., None]
@@ -321,10 +327,9 @@ class MapNetwork(nn.Module):
         """Return the turns of tokens among themselves, by index and time, and toward sound."""
         head = self.shape.width // self.shape.heads
         index = torch.arange(begin, begin + column.shape[1], device=column.device)
-        by_index = _rotary(index.expand_as(column), head // 2, _ROTARY_BASE)
-        by_time = _rotary(column, head // 2, _COLUMN_BASE)
-        toward = _rotary(column, head, _COLUMN_BASE)
-        return torch.cat((by_index, by_time), dim=-1), toward
+        of_index, of_time = _token_speeds(head, column.device)
+        own, toward = _turns(index[:, None] * of_index + column[..., None] * of_time).chunk(2, -1)
+        return own, toward
 
     def _timed(self, logits: Tensor, heard: Heard, places: Places) -> Tensor:
         """Return logits to which those of the slots and of the end of the bar are added."""
@@ -392,8 +397,9 @@ class _Attention(nn.Module):
     ) -> Tensor:
         number, kept = cache
         parts = self.queries_keys_values(self.norm(x)).unflatten(2, (3, self._heads, -1))
-        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        queries, keys = _turned(queries, rotary), _turned(keys, rotary)
+        parts = parts.permute(2, 0, 3, 1, 4)
+        queries, keys = _turned(parts[:2], rotary)
+        values = parts[2]
         seen = None
         if kept is not None:
             begin = kept.length
@@ -545,21 +551,46 @@ def _rotary(position: Tensor, size: int, base: float) -> Tensor:
         base: The slowest pair turns as many times slower than the fastest.
 
     Returns:
-        Cosines and sines, float32 (2, B, 1, T, size / 2).
+        Cosines and sines as `_turned` takes them, float32 (2, B, 1, T, size).
     """
+    return _turns(position[..., None] * _speeds(size, base, position.device))
+
+
+def _turns(angles: Tensor) -> Tensor:
+    """Return cosines and sines of angles, (B, T, W), for every head, (2, B, 1, T, W)."""
+    return torch.stack((angles.cos(), angles.sin()))[:, :, None]
+
+
+@lru_cache(maxsize=16)
+def _speeds(size: int, base: float, device: torch.device) -> Tensor:
+    """Return how fast numbers turn with position, (size,); of a pair, one against the other."""
     half = size // 2
-    speeds = base ** (-torch.arange(half, device=position.device) / half)
-    angles = position[:, None, :, None] * speeds
-    return torch.stack((angles.cos(), angles.sin()))
+    speeds = base ** (-torch.arange(half, device=device) / half)
+    return torch.cat((-speeds, speeds))
+
+
+@lru_cache(maxsize=16)
+def _token_speeds(size: int, device: torch.device) -> Tensor:
+    """Return how fast tokens turn with index and with time, (2, 2 size).
+
+    Among themselves half of the pairs turn by one and half by the other; toward sound, all by time.
+    """
+    of_index, of_time = (
+        _speeds(size // 2, base, device).view(2, -1) for base in (_ROTARY_BASE, _COLUMN_BASE)
+    )
+    none = torch.zeros_like(of_index)
+    own = torch.stack((torch.cat((of_index, none), 1), torch.cat((none, of_time), 1)))
+    toward = _speeds(size, _COLUMN_BASE, device)
+    return torch.cat((own.flatten(1), torch.stack((torch.zeros_like(toward), toward))), dim=1)
 
 
 def _turned(x: Tensor, rotary: Tensor) -> Tensor:
     """Return vectors turned by the angles of their positions; of a head's pairs, each by its own.
 
     Args:
-        x: (B, heads, T, width of a head).
-        rotary: Cosines and sines, (2, B or 1, 1, T, half of that).
+        x: (..., B, heads, T, width of a head).
+        rotary: Cosines, and sines with the sign that they have in the sum, (2, B or 1, 1, T,
+            width of a head).
     """
-    cosine, sine = rotary[0].to(x.dtype), rotary[1].to(x.dtype)
-    one, other = x.chunk(2, dim=-1)
-    return torch.cat((one * cosine - other * sine, one * sine + other * cosine), dim=-1)
+    cosine, sine = rotary.to(x.dtype)
+    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine)

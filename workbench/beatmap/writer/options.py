@@ -79,8 +79,7 @@ class ChartWindowOptions:
     Attributes:
         bars: Bars of a window, 4 beats each [1..1024].
         stride: Bars from one window to the next; 0 is as many as a window has [0..1024].
-        context: Bars before a window whose tokens stand before its own, to be read and not to be
-            learnt [0..64].
+        context: Bars before a window that are read with it, and not learnt [0..64].
         most_tokens: Windows of more tokens are left out, and told; 0 is no limit [0..].
     """
 

@@ -45,6 +45,7 @@ from workbench.learning.training import (
     decayed,
     drawn_from,
     fit,
+    is_look,
     make_trainer,
     torch_settings,
 )
@@ -88,7 +89,7 @@ class Trained:
         card: What the model is.
         weights: The averaged weights at the best look; at the end, where nothing is held out.
         history: Every look.
-        losses: Of every step from the first, nats a token.
+        losses: Of every batch from the first, nats a token.
         resumed_at: Step this run began at.
         steps: Step it ended at.
         seconds: How long it took.
@@ -150,7 +151,8 @@ class MapLearner(pl.LightningModule):
         with drawn_from(self.device, *batch["draw"]):
             wish = _hidden(wish_of_batch(batch), o.wish_dropout)
             lesson, costs = told(self.network, batch, wish)
-        count = lesson.is_taught.sum().clamp(min=1)
+        # of all ranks, so that a token counts as much whoever has it
+        count = self._mean_of_ranks(lesson.is_taught.sum()).clamp(min=1)
         nats, spread = costs.nats.sum() / count, costs.spread.sum() / count
         loss = (1 - o.smoothing) * nats + o.smoothing * spread
         vocabulary = self.network.shape.tokens
@@ -158,14 +160,18 @@ class MapLearner(pl.LightningModule):
             loss = loss + o.color_weight * imbalance(costs, lesson, vocabulary)
         if o.parity_weight:
             loss = loss + o.parity_weight * resets(costs, lesson, batch["tokens"], vocabulary)
-        self.losses.append(nats.detach())
-        self.log("nats_per_token", nats.detach(), rank_zero_only=True)
+        self.losses.append(self._mean_of_ranks(nats.detach()))
         return loss
+
+    def _mean_of_ranks(self, value: Tensor) -> Tensor:
+        mean = self.trainer.strategy.reduce(value.float().clone(), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return mean
 
     def optimizer_step(self, *given: Any, **named: Any) -> None:
         """Take a step, and move the average on by it."""
         super().optimizer_step(*given, **named)
-        average_on(self.average, self.network, self._options.averaging, self.global_step)
+        average_on(self.average, self.network, self._options.averaging, self.global_step + 1)
 
     def on_validation_start(self) -> None:
         """Begin a look."""
@@ -184,12 +190,12 @@ class MapLearner(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Tell the look, over all ranks."""
         nats, tokens, right, notes = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
-        self.log(HELD, nats / notes.clamp(min=1), rank_zero_only=True)
-        self.log("held_token_accuracy", right / tokens.clamp(min=1), rank_zero_only=True)
+        numbers = {HELD: nats / notes.clamp(min=1)}
+        numbers["held_token_accuracy"] = right / tokens.clamp(min=1)
         if self._options.look_windows and self._shown:
             batch = some_windows(self._shown, self._options.look_windows)
-            for name, value in listened(self.average, self._data, batch).numbers().items():
-                self.log(name, value, rank_zero_only=True)
+            numbers |= listened(self.average, self._data, batch).numbers()
+        self.log_dict(numbers, logger=False, rank_zero_only=True)
         self._shown = []
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -219,8 +225,14 @@ class _Looks(Callback):
         self._patience, self._learner = patience, learner
         self._told = 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_where_it_gets_no_better(trainer)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not is_look(trainer):
+            return
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        _log(trainer, numbers)
         losses = self._learner.losses
         recent = losses[self._told :] or losses[-1:]
         self._told = len(losses)
@@ -236,11 +248,14 @@ class _Looks(Callback):
                 listened={name: v for name, v in numbers.items() if name.startswith("onset")},
             )
         )
-        held = [look.nats_per_note for look in self.history]
-        if self._patience and len(held) - 1 - held.index(min(held)) >= self._patience:
-            trainer.should_stop = True
+        self._stop_where_it_gets_no_better(trainer)
         if trainer.is_global_zero:
             logger.info("step %d: %.3f nats a note held out", trainer.global_step, nats)
+
+    def _stop_where_it_gets_no_better(self, trainer: pl.Trainer) -> None:
+        held = [look.nats_per_note for look in self.history]
+        if held and self._patience and len(held) - 1 - held.index(min(held)) >= self._patience:
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         looks = [asdict(look) for look in self.history]
@@ -288,6 +303,13 @@ class _Tells(Callback):
         self._show(progress)
         if self._options.log_every and trainer.global_step % self._options.log_every == 0:
             logger.info("%s", progress.line())
+            _log(trainer, {"nats_per_token": float(pl_module.losses[-1])})
+
+
+def _log(trainer: pl.Trainer, numbers: dict[str, float]) -> None:
+    """Log numbers by the step, which Lightning's own counter is behind once it went on."""
+    for each in trainer.loggers:
+        each.log_metrics(numbers, step=trainer.global_step)
 
 
 def train(
@@ -328,9 +350,12 @@ def train(
     settings = _settings(data, options)
     called = [looks, speed, _Tells(show, options, looks, speed), *callbacks]
     with torch_settings(options.threads):
-        trainer = make_trainer(settings, folder, [*called, Saves(checkpoints, settings)])
+        called += [Saves(checkpoints, settings), speed.last]
+        trainer = make_trainer(settings, folder, called)
         if options.log_dir is not None:
-            trainer.loggers = [CSVLogger(options.log_dir, name="", version="")]
+            begin = f"from_{resumed_at}"  # a further part, as a log that is begun anew is emptied
+            log = CSVLogger(options.log_dir, name="", version=begin, flush_logs_every_n_steps=1)
+            trainer.loggers = [log]
         fit(trainer, learner, data, checkpoints.path if resumed_at else None)
     card = WriterCard(
         shape=shape,
