@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from workbench.beatmap.writer.options import CacheOptions
+from workbench.beatmap.writer.data_options import DataOptions
+from workbench.beatmap.writer.model_options import GenerateOptions
+from workbench.beatmap.writer.model_options import TrainOptions as MapTrainOptions
+from workbench.beatmap.writer.options import CacheOptions, ChartWindowOptions, MelSpec
 from workbench.demo.songs import SongCorpusOptions
 from workbench.device.options import FeederOptions, PlayOptions
 from workbench.groove.options import LearnOptions, SampleOptions, TokenizeOptions, TrainOptions
@@ -24,6 +27,8 @@ OPTIONS = {
     "shard_feed": (TokenizeOptions, FeedOptions, LearnOptions),
     "speech_gather": (GatherOptions,),
     "beatmap_prepare": (CacheOptions, SongCorpusOptions),
+    "beatmap_train": (MelSpec, ChartWindowOptions, DataOptions, MapTrainOptions),
+    "beatmap_generate": (GenerateOptions,),
     "pico_playback": (PlanOptions, PlayOptions, FeederOptions),
 }
 # What a notebook starts from where it means to show more than the bare command does.
@@ -49,6 +54,25 @@ OWN_DEFAULTS = {
     },
     "groove_sample": {"bars", "bpm", "style", "section", "top_p", "seed"},
     "beatmap_prepare": set(),
+    "beatmap_train": {
+        "accelerator",
+        "averaging",
+        "bars",
+        "dropout",
+        "hidden",
+        "learning_rate",
+        "patience",
+        "smoothing",
+        "steps",
+        "test",
+        "threads",
+        "validate_every",
+        "validation",
+        "vocabulary",
+        "warm_up",
+        "width",
+    },
+    "beatmap_generate": {"temperature"},
     "pico_playback": set(),
 }
 # Paths are text in a parameters cell; empty text is none.

@@ -240,7 +240,9 @@ def test_a_run_that_succeeds_takes_its_failure_away(
     failed = run(RunOptions(params=params)).runs[0].folder
     assert failed.name.endswith(".failed") and failed.exists()
     (project / "mended").touch()
-    (report,) = run(RunOptions(params=params)).runs
+    (kept,) = run(RunOptions(params=params)).runs
+    assert (kept.status, kept.folder, kept.error["message"]) == ("failed before", failed, "broken")  # type: ignore[index]
+    (report,) = run(RunOptions(params=params, retry_failed=True)).runs
     assert report.status == "done" and report.folder.exists()
     assert not failed.exists()
 
@@ -322,6 +324,10 @@ def test_a_stopped_runner_leaves_no_run_and_no_kernel_and_the_next_run_is_clean(
     before = _runs_of(project, "slow") if (project / "outputs" / "slow").exists() else []
     runner, kernel = _begin(project, params)
     runner.send_signal(blow)
+    if blow == signal.SIGINT:  # pressed once, it waits for the run
+        time.sleep(0.5)
+        assert runner.poll() is None and kernel.is_running()
+        runner.send_signal(blow)
     code = runner.wait(timeout=20)
     assert psutil.wait_procs([kernel], timeout=10)[1] == []
     left = set(_runs_of(project, "slow")) - set(before)
@@ -384,5 +390,7 @@ def test_two_runners_at_once_do_not_sweep_each_others_work(
     assert run(RunOptions(params=params)).exit_code == 0
     scratch = [name for name in _runs_of(project, "slow") if name.endswith(".part")]
     assert len(scratch) == 1 and scratch[0].startswith(".first-")
+    runner.send_signal(signal.SIGINT)
+    time.sleep(0.5)
     runner.send_signal(signal.SIGINT)
     assert runner.wait(timeout=20) == 130

@@ -4,7 +4,7 @@ Red is drawn as orange and blue as blue, as the two hands are told apart so by e
 more in all heat maps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -149,6 +149,52 @@ def song_with_notes(
     stretch = features[int(first_beat * spec.columns_a_beat) : int(last * spec.columns_a_beat)]
     rows = (shown.beat, shown.lane, shown.layer, shown.direction)
     return Picture(figure, caption, digest_of(*rows, _loudness(stretch)))
+
+
+def charts_over_sound(
+    features: NDArray[np.float16],
+    spec: MelSpec,
+    time_map: TimeMap,
+    charts: Mapping[str, Notes],
+    *,
+    first_beat: float = 0.0,
+    beats: float = 32.0,
+) -> Picture:
+    """Return a stretch of a song once for each of some charts, one below the other.
+
+    Args:
+        features: `(columns, channels)`, as the cache gives them.
+        spec: What they are.
+        time_map: Which beat sounds when.
+        charts: Their notes by name; at least one.
+        first_beat: Where the picture begins.
+        beats: How long it is.
+    """
+    figure = new_figure(width=11.5, height=0.6 + 2.6 * len(charts))
+    panes = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
+    last = min(first_beat + beats, len(features) / spec.columns_a_beat)
+    shown = {}
+    for axes, (name, notes) in zip(panes, charts.items(), strict=True):
+        shown[name] = notes.take((notes.beat >= first_beat) & (notes.beat < first_beat + beats))
+        _draw_mel(axes, features, spec)
+        _draw_notes(axes, shown[name], spec)
+        _draw_beats(axes, first_beat, last)
+        axes.set_xlim(first_beat, last)
+        axes.set_ylim(0, spec.n_mels)
+        axes.set_title(f"{name}: {len(shown[name]):,} notes", loc="left", color=INK, fontsize=LARGE)
+        axes.set_ylabel("mel band", color=INK, fontsize=SMALL)
+    panes[-1].set_xlabel("beat", color=INK, fontsize=SMALL)
+    seconds = panes[0].secondary_xaxis("top", functions=(time_map.seconds_at, time_map.beats_at))
+    seconds.set_xlabel("seconds", color=INK, fontsize=SMALL)
+    seconds.tick_params(labelsize=SMALL, colors=INK)
+    handles, labels = panes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, frameon=False, fontsize=SMALL, loc="outside upper right", ncols=2
+    )
+    told = ", ".join(f"{len(notes):,} {name}" for name, notes in shown.items())
+    numbers = [values for n in shown.values() for values in (n.beat, n.lane, n.layer, n.direction)]
+    caption = f"beats {first_beat:g} to {last:g} with notes: {told}"
+    return Picture(figure, caption, digest_of(*numbers))
 
 
 def chart_with_notes(store: Store, cache: FeatureCache, chart: ChosenChart) -> Picture:

@@ -164,7 +164,7 @@ class TrainingCurves:
                 curve(name, points, total, ORANGE if limits is None else _GREEN, limits=limits)
             )
         line = "; ".join([*([self.last.line()] if self.last else []), *self._odd_told()])
-        page = f'<div style="display: flex">{"".join(curves)}</div>'
+        page = f'<div style="display: flex; flex-wrap: wrap">{"".join(curves)}</div>'
         self.widget.value = f"{page}<div>{html.escape(line)}</div>"
 
     def _all(self) -> tuple[_Points, _Points, _Points]:

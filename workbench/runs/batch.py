@@ -1,7 +1,8 @@
-"""What a params file asks for: one notebook's values, or a list of runs.
+"""What a params file asks for: one notebook's values, a sweep over them, or a list of runs.
 
-`params/NAME/X.yaml` is a mapping of parameter values for `notebooks/NAME.ipynb`. A file may
-instead name several notebooks:
+`params/NAME/X.yaml` is a mapping of parameter values for `notebooks/NAME.ipynb`; `matrix`,
+`include` and `exclude` beside them make many runs of it (see workbench.runs.sweep). A file may
+instead name several notebooks, and each item may be a sweep in turn:
 
     runs:
       - {notebook: groove, params: tiny}            # the values of params/groove/tiny.yaml
@@ -23,9 +24,17 @@ from workbench.caching.fingerprint import fingerprint, source_fingerprint
 from workbench.errors import OptionsError, RunsError
 from workbench.options import did_you_mean, refuse
 from workbench.runs.notebooks import Notebook, code_cells, read_notebook
-from workbench.runs.parameters import OUTPUT_DIR, Value, check_values, filled, read_schema
+from workbench.runs.parameters import (
+    OUTPUT_DIR,
+    Schema,
+    Value,
+    check_values,
+    filled,
+    read_schema,
+)
 from workbench.runs.places import PACKAGE
 from workbench.runs.redaction import Redaction
+from workbench.runs.sweep import Sweep, combinations, read_sweep
 
 FINGERPRINT_DIGITS = 10
 
@@ -66,13 +75,27 @@ def plan(params: Path, top: Path) -> tuple[PlannedRun, ...]:
     Raises:
         OptionsError: With every mistake of every run, one a line.
     """
+    project = _Project(top=top, sources=source_fingerprint(_workbench_sources()))
     try:
         values = read_yaml(params)
         if "runs" in values:
-            return _plan_list(values, params, top)
-        return (_plan_one(params.absolute().parent.name, params, values, top),)
+            return _plan_list(values, params, project)
+        return _plan_values(params.absolute().parent.name, params, values, project)
     except OptionsError as error:  # a word in a wrong place may be a secret as well
         raise OptionsError(Redaction().text(str(error))) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Project:
+    """What all runs of a params file have in common.
+
+    Attributes:
+        top: The project's top folder.
+        sources: Fingerprint of the workbench sources.
+    """
+
+    top: Path
+    sources: str
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
@@ -130,7 +153,9 @@ for _tag, _form, _first in (
     )
 
 
-def _plan_list(values: Mapping[Any, Any], params: Path, top: Path) -> tuple[PlannedRun, ...]:
+def _plan_list(
+    values: Mapping[Any, Any], params: Path, project: _Project
+) -> tuple[PlannedRun, ...]:
     """Return the runs of a list."""
     items = values["runs"]
     mistakes = [f"{params}: {name!r} stands beside `runs:`" for name in values if name != "runs"]
@@ -140,18 +165,18 @@ def _plan_list(values: Mapping[Any, Any], params: Path, top: Path) -> tuple[Plan
     planned: dict[tuple[str, str], PlannedRun] = {}
     for number, item in enumerate(items, start=1):
         try:
-            run = _plan_item(item, params, top)
-            if (run.notebook, run.name) in planned:
-                raise OptionsError(f"{run.notebook} with the same values stands there twice")
-            planned[run.notebook, run.name] = run
+            for run in _plan_item(item, params, project):
+                if (run.notebook, run.name) in planned:
+                    raise OptionsError(f"{run.notebook} with the same values stands there twice")
+                planned[run.notebook, run.name] = run
         except OptionsError as error:
             mistakes += [f"{params}: run {number}: {line}" for line in str(error).splitlines()]
     refuse(mistakes)
     return tuple(planned.values())
 
 
-def _plan_item(item: object, params: Path, top: Path) -> PlannedRun:
-    """Return one run of a list."""
+def _plan_item(item: object, params: Path, project: _Project) -> tuple[PlannedRun, ...]:
+    """Return the runs of one item of a list."""
     if not isinstance(item, dict):
         raise OptionsError("is no `{notebook: …, params: …}`")
     unknown = [str(key) for key in item if key not in _ITEM_KEYS]
@@ -160,48 +185,64 @@ def _plan_item(item: object, params: Path, top: Path) -> PlannedRun:
     if not isinstance(name, str) or not _WORD.fullmatch(name):
         raise OptionsError("`notebook:` is no name of a notebook")
     if given is None or isinstance(given, dict):
-        return _plan_one(name, params, given or {}, top)
+        return _plan_values(name, params, given or {}, project)
     if not isinstance(given, str) or not _WORD.fullmatch(given):
         raise OptionsError("`params:` is neither a name nor a mapping of values")
-    file = top / "params" / name / f"{given}.yaml"
-    return _plan_one(name, file, read_yaml(file), top)
+    file = project.top / "params" / name / f"{given}.yaml"
+    return _plan_values(name, file, read_yaml(file), project)
 
 
-def _plan_one(name: str, params: Path, values: Mapping[Any, Any], top: Path) -> PlannedRun:
-    """Return the run of one notebook with some values.
+def _plan_values(
+    name: str, params: Path, values: Mapping[Any, Any], project: _Project
+) -> tuple[PlannedRun, ...]:
+    """Return the runs of one notebook with some values, or with a sweep over them.
 
     Args:
         name: The notebook's.
-        params: The file that holds the values; its stem names the run.
+        params: The file that holds the values; its stem names the runs.
         values: As they were read.
-        top: The project's top folder.
+        project: What all runs have in common.
 
     Raises:
         OptionsError: With every mistake, each beginning with the file.
     """
-    path, content = _read_named(name, params, top)
+    path, content = _read_named(name, params, project.top)
     schema = read_schema(content, path)
     try:
-        check_values(schema, values)
+        sweep, mistakes = read_sweep(values)
+        refuse(mistakes + _sweep_mistakes(schema, sweep))
+        runs = [filled(schema, run) for run in combinations(sweep)]
     except OptionsError as error:
-        refuse([f"{params}: {line}" for line in str(error).splitlines()])
-    full = filled(schema, values)
-    sources = source_fingerprint(_workbench_sources())
-    made_by = {
-        "cells": [cell["source"] for cell in code_cells(content)],
-        "parameters": full,
-        "sources": sources,
-    }
-    whole = fingerprint(made_by)
-    return PlannedRun(
-        notebook=name,
-        content=content,
-        name=f"{params.stem}-{whole[:FINGERPRINT_DIGITS]}",
-        fingerprint=whole,
-        sources=sources,
-        values=full,
-        has_output_dir=OUTPUT_DIR in schema,
-    )
+        raise OptionsError(
+            "\n".join(f"{params}: {line}" for line in str(error).splitlines())
+        ) from error
+    cells = [cell["source"] for cell in code_cells(content)]
+    planned = {}
+    for full in runs:
+        whole = fingerprint({"cells": cells, "parameters": full, "sources": project.sources})
+        planned[whole] = PlannedRun(
+            notebook=name,
+            content=content,
+            name=f"{params.stem}-{whole[:FINGERPRINT_DIGITS]}",
+            fingerprint=whole,
+            sources=project.sources,
+            values=full,
+            has_output_dir=OUTPUT_DIR in schema,
+        )
+    if len(planned) < len(runs):  # a value written out that is the default as well
+        raise OptionsError(f"{params}: runs with the same values stand there twice; keep one")
+    return tuple(planned.values())
+
+
+def _sweep_mistakes(schema: Schema, sweep: Sweep) -> list[str]:
+    """Return what is wrong with the values of a sweep, each with its place in the file."""
+    mistakes: dict[str, None] = {}  # each once, though an unknown name has several values
+    for place, values in sweep.parts():
+        try:
+            check_values(schema, values)
+        except OptionsError as error:
+            mistakes |= {f"{place}{line}": None for line in str(error).splitlines()}
+    return list(mistakes)
 
 
 def _read_named(name: str, params: Path, top: Path) -> tuple[Path, Notebook]:

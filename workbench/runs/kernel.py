@@ -3,25 +3,35 @@
 Nothing is written to disk here, so that a killed run leaves no unredacted text behind. Importing
 this module imports papermill (2 s): import it where a run really starts. Units: seconds are
 wall-clock seconds, kernel start and stop included.
+
+A kernel ends with whoever started it, also by SIGKILL. ipykernel looks for its parent once a
+second, but not before it has started, nor while a cell holds the interpreter's lock; on Linux the
+system itself is therefore asked for a signal (prctl(2), PR_SET_PDEATHSIG).
 """
 
+import ctypes
 import json
+import logging
 import os
+import signal
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import nbformat
 from jupyter_client.kernelspec import NoSuchKernel
-from papermill.engines import papermill_engines
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
 from workbench.errors import RunsError
 from workbench.progress import Progress, Show
-from workbench.runs.execution import Execution, Failure
+from workbench.runs.execution import Execution, Failure, Hold, KernelStoppedError
 from workbench.runs.notebooks import Notebook, tags, with_ids
 
 HEADLESS = "WORKBENCH_HEADLESS"  # panels do not wait for a person when it is set
@@ -30,36 +40,63 @@ KERNEL = "python3"
 START_SECONDS = 60
 OUTPUT_SECONDS = 60  # a cell's last outputs may come late on a busy computer
 
+_QUIET = logging.getLogger(f"{__name__}.papermill")  # a failure is told once, in the run's report
+_QUIET.setLevel(logging.CRITICAL)
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_PRCTL: Any = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-def execute(notebook: Notebook, values: Mapping[str, Any], *, stage: str, show: Show) -> Execution:
+
+def execute(
+    notebook: Notebook,
+    values: Mapping[str, Any],
+    *,
+    stage: str,
+    show: Show,
+    timeout_seconds: float = 0.0,
+    hold: Hold | None = None,
+) -> Execution:
     """Run a notebook in a fresh kernel and return it with its outputs.
 
     A notebook that fails is an ordinary result. On Ctrl-C the kernel is stopped before the
-    KeyboardInterrupt goes on.
+    KeyboardInterrupt goes on. Several threads may do this at once.
 
     Args:
         notebook: As read; it is not changed.
         values: What is injected after its parameters cell.
         stage: What the progress is called.
         show: Told each code cell as it is done.
+        timeout_seconds: How long it may take before it has failed; 0 is for ever.
+        hold: Takes hold of the kernel, for who may want to stop it.
 
     Raises:
         RunsError: There is no kernel to run it.
+        KernelStoppedError: It was stopped by its hold.
     """
+    hold = hold or Hold()
     node = load_notebook_node(nbformat.reads(json.dumps(with_ids(notebook)), as_version=4))
     if values:
         node = parameterize_notebook(node, dict(values), kernel_name=KERNEL, language="python")
     began = time.monotonic()
     watch = _Watch(node, stage=stage, show=show, began=began)
-    failure = None
+    clock = threading.Timer(timeout_seconds, hold.end, ["timed out"])
+    if timeout_seconds > 0:
+        clock.start()
     try:
-        with _headless():
-            papermill_engines.execute_notebook_with_engine(None, node, KERNEL, **_settings(watch))
+        with tempfile.TemporaryDirectory(prefix="workbench_") as sockets:
+            settings = _settings(watch, sockets) | {"hold": hold}
+            _Engine.execute_notebook(node, KERNEL, progress_bar=False, **settings)
         failure = _cell_failure(node)
     except NoSuchKernel as error:
         raise RunsError(f"no Jupyter kernel {KERNEL!r}; pip install ipykernel") from error
     except (RuntimeError, TimeoutError) as error:  # the kernel died or did not answer
+        if hold.ended == "stopped":
+            raise KernelStoppedError from error
         failure = Failure(type=type(error).__name__, message=str(error), cell=watch.cell)
+        if hold.ended == "timed out":
+            message = f"not at its end after {timeout_seconds:g} s; give it a longer time-out"
+            failure = Failure(type=TimeoutError.__name__, message=message, cell=watch.cell)
+    finally:
+        clock.cancel()
     seconds = time.monotonic() - began
     return Execution(notebook=_plain(node), seconds=round(seconds, 3), failure=failure)
 
@@ -67,6 +104,45 @@ def execute(notebook: Notebook, values: Mapping[str, Any], *, stage: str, show: 
 def file_text(notebook: Notebook) -> str:
     """Return the text of a notebook's file, as JupyterLab writes it."""
     return str(nbformat.writes(nbformat.from_dict(notebook))) + "\n"
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
+    """papermill's client, whose kernel is held."""
+
+    def __init__(self, nb_man: Any, *, hold: Hold, **settings: Any) -> None:
+        super().__init__(nb_man, **settings)
+        self._hold = hold
+
+    def start_new_kernel(self, **settings: Any) -> None:
+        """Start the kernel and take hold of it."""
+        super().start_new_kernel(**settings)
+        self._hold.take(self.km.provisioner.process)
+
+
+class _Engine(Engine):  # type: ignore[misc]  # papermill has no types
+    """papermill's own engine but for the client, to whom it hands a kernel's surroundings."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> None:
+        """Execute a notebook that papermill keeps the book of."""
+        client = _Client(nb_man, kernel_name=kernel_name, **settings)
+        client.execute(env={**os.environ, HEADLESS: "1"}, preexec_fn=_end_with(os.getpid()))
+
+
+def _end_with(parent: int) -> Callable[[], None] | None:
+    """Return what a new kernel calls first, so that the system kills it when its parent dies.
+
+    The signal comes at the end of the thread that started the kernel, which waits for its end.
+    """
+    if sys.platform != "linux":
+        return None
+
+    def ask() -> None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it was asked for
+            os._exit(1)
+
+    return ask
 
 
 class _Watch:
@@ -105,11 +181,10 @@ class _Watch:
         )
 
 
-def _settings(watch: _Watch) -> dict[str, Any]:
+def _settings(watch: _Watch, sockets: str) -> dict[str, Any]:
     """Return how papermill and nbclient run a notebook here."""
     return {
-        "progress_bar": False,
-        "start_timeout": START_SECONDS,
+        "startup_timeout": START_SECONDS,
         "iopub_timeout": OUTPUT_SECONDS,
         "store_widget_state": False,
         "coalesce_streams": True,
@@ -117,23 +192,19 @@ def _settings(watch: _Watch) -> dict[str, Any]:
         "extra_arguments": ["--IPKernelApp.log_level=50"],
         "on_cell_start": watch.cell_started,
         "on_cell_executed": watch.cell_executed,
-        # Sockets in a folder of this user: no port is open and none can collide.
-        "config": Config({"KernelManager": {"transport": "ipc"}}),
+        "log": _QUIET,
+        # Sockets in a folder of this kernel: no port is open, and none can collide as they do in
+        # the current folder, where two kernels that start together take the same names.
+        "config": Config(
+            {
+                "KernelManager": {
+                    "transport": "ipc",
+                    "ip": f"{sockets}/socket",
+                    "connection_file": f"{sockets}/kernel.json",
+                }
+            }
+        ),
     }
-
-
-@contextmanager
-def _headless() -> Iterator[None]:
-    """Mark the environment that the kernel inherits; papermill has no way to hand one over."""
-    before = os.environ.get(HEADLESS)
-    os.environ[HEADLESS] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[HEADLESS]
-        else:
-            os.environ[HEADLESS] = before
 
 
 def _cell_failure(node: Any) -> Failure | None:

@@ -6,7 +6,7 @@ BatchNorm, or plain ones. A decoder goes over the tokens and looks at the window
 cross-attention. Both know the time of a token in columns: the decoder's positions turn by it, as
 the encoder's do by their columns, so that what counts is how far off a sound is; and each token is
 given what the encoder made of the column it stands in. Nothing outside the window is looked at, so
-that a song costs as much as it has windows.
+that a song costs as much as it has windows. Each window is brought to its own mean and loudness.
 
 When the next note comes is what sound tells best, so the encoder says it itself: for each slot
 the odds that something stands there if nothing did since the last one, a hazard. The chance of a
@@ -39,6 +39,7 @@ DIFFICULTY_COUNT = BAR - FIRST_DIFFICULTY
 _ROTARY_BASE = 10_000.0
 _COLUMN_BASE = 1_000.0  # a window has hundreds of columns, and neighbours are told apart
 _FRONT_KERNEL = 5
+_LEAST_LEVEL = 0.1  # of a window; what is below is next to silence
 _FIRST_ODDS = -3.0  # logit of a slot before anything is learnt: about one in twenty
 
 
@@ -262,7 +263,7 @@ class MapNetwork(nn.Module):
             leaning: Added to the logit of every slot: how much denser, () or (B, 1).
         """
         about = self._about(wish)[:, None]
-        x = self.dropout(self.front(mel) + about)
+        x = self.dropout(self.front(_levelled(mel)) + about)
         rotary = _rotary(_steps(x), self.shape.width // self.shape.heads, _COLUMN_BASE)
         for layer in self.encoder:
             x = layer(x, rotary)
@@ -535,6 +536,15 @@ class _DecoderLayer(nn.Module):
         x = x + self.dropout(self.sound(x, memory, toward, cache))
         changed: Tensor = x + self.dropout(self.dense(x))
         return changed
+
+
+def _levelled(mel: Tensor) -> Tensor:
+    """Return windows with mean 0 in each channel and about one loudness, (B, C, channels).
+
+    What is quiet throughout is heard as what is loud, so that one song tells of another.
+    """
+    mel = mel - mel.mean(1, keepdim=True)
+    return mel / (mel.square().mean((1, 2), keepdim=True).sqrt() + _LEAST_LEVEL)
 
 
 def _steps(x: Tensor) -> Tensor:
