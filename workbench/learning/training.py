@@ -253,19 +253,32 @@ def torch_settings(threads: int) -> Iterator[None]:
     Args:
         threads: As many; 0 leaves them.
     """
-    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    strict = torch.are_deterministic_algorithms_enabled()
     lightning_log = logging.getLogger("lightning.pytorch")
     level = lightning_log.level
     lightning_log.setLevel(logging.ERROR)
-    torch.set_num_threads(threads or before)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch_threads(threads):
             warnings.filterwarnings("ignore", module="lightning.*")
             yield
     finally:
-        torch.set_num_threads(before)
         torch.use_deterministic_algorithms(strict)
         lightning_log.setLevel(level)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Set PyTorch's threads while a block lasts.
+
+    Args:
+        threads: As many; 0 leaves them.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def course(warm_up: int, steps: int, step: int) -> float:

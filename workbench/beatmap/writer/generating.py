@@ -34,9 +34,11 @@ from workbench.beatmap.writer.tokens import (
     Tokens,
 )
 from workbench.beatmap.writer.windows import window_columns
+from workbench.learning.training import torch_threads
 from workbench.progress import Progress, Show, silent
 
 _BAR_TOKENS = 64  # room for a bar at first; more is made where it is not enough
+_ONE_THREAD = 8192  # rows times width; for fewer, threads wait for each other longer than they work
 _LONG_AGO = -(1 << 30)
 
 
@@ -90,7 +92,8 @@ def write_windows(
     Returns:
         Of each its own bars, from the first BAR to before the end of the last, int64 (n,).
     """
-    with torch.inference_mode():
+    is_small = len(sheets) * network.shape.width <= _ONE_THREAD
+    with torch.inference_mode(), torch_threads(1 if is_small else 0):
         writing = _Writing(network, heard, sheets, manner)
         while writing.goes_on:
             writing.step()
