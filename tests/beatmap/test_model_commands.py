@@ -45,8 +45,8 @@ TRAINING = {
     "bucket-steps": 2,
     "validation": 0.2,
     "test": 0,
-    "steps": 40,
-    "validate-every": 40,
+    "steps": 120,
+    "validate-every": 120,
     "warm-up": 5,
     "averaging": 0.9,
     "dropout": 0,
@@ -180,7 +180,7 @@ def test_training_tells_what_was_learnt_and_leaves_a_model(drums):
     assert told["output"] == str(drums.model)
     assert told["songs"] == {"train": 8, "validation": 4, "test": 0}
     assert sum(told["windows"].values()) > 40 and told["left_out"] == {}
-    assert (told["steps"], told["resumed_at"]) == (40, 0)
+    assert (told["steps"], told["resumed_at"]) == (120, 0)
     assert told["parameters"] == sum(map(np.size, load_file(drums.model / WEIGHTS).values()))
     assert told["nats_per_note"] < 1.5
     assert told["onset_f1_50ms"] > 0.9 > 0.6 > told["onset_f1_shuffled_50ms"]
@@ -192,8 +192,8 @@ def test_training_tells_what_was_learnt_and_leaves_a_model(drums):
 
 def test_training_shows_its_progress_on_standard_error_alone(drums):
     lines = drums.progress.splitlines()
-    assert lines[0].startswith("training: 1/40 steps")
-    assert lines[-1].startswith("training: 40/40 steps")
+    assert lines[0].startswith("training: 1/120 steps")
+    assert lines[-1].startswith("training: 120/120 steps")
 
 
 def test_training_without_a_store_says_so(capsys, tmp_path, drums):

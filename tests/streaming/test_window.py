@@ -214,7 +214,7 @@ def test_bytes_are_a_limit_too(hub: HubServer, tmp_path: Path) -> None:
         ShardWindow(source, tmp_path / "window", None, options) as window,
     ):
         assert read_all(window) == list(range(12))
-    assert watch.most_files == 2
+    assert 1 <= watch.most_files <= 2  # who looks now and then may miss the second
     assert watch.most_bytes <= 2.5 * SIZE
 
 
