@@ -21,7 +21,7 @@ demo: $(VENV)/test ## train on demo data, draw a groove, gather speech, keep the
 
 test: $(VENV)/test ## run the tests and check the notebooks
 	$(BIN)/python -m pytest -m "not soak and not e2e" -n 2
-	$(BIN)/python -m pytest $(NBVAL) notebooks
+	$(BIN)/python -m pytest $(NBVAL) -n 2 --dist loadfile notebooks
 
 soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
 	$(BIN)/python -m pytest -m soak -n 2

@@ -91,6 +91,7 @@ def test_a_tempo_is_told_to_a_millisecond_at_the_end(bpm):
     assert abs(tempo.bpm / bpm - 1) * 30 < 0.001
 
 
+@pytest.mark.soak
 @pytest.mark.charts
 def test_charted_songs_have_the_tempo_and_the_beats_of_their_charts(charts):
     right, steady, on_beat = 0, 0, 0

@@ -146,6 +146,7 @@ def test_ranks_together_fetch_each_shard_of_a_server_once_an_epoch(shards, hub, 
     assert [number for number, times in enumerate(fetched) if times > 1] == sorted(of_next[:ahead])
 
 
+@pytest.mark.soak
 def test_as_many_epochs_are_trained_as_were_asked_for(shards, whole, tmp_path):
     run(shards, tmp_path / "three", epochs=3, steps=-1, saves=False)
     lines = lines_of(tmp_path / "three")
@@ -156,7 +157,7 @@ def test_as_many_epochs_are_trained_as_were_asked_for(shards, whole, tmp_path):
     assert {key: lines[key] for key in whole} == whole
 
 
-@pytest.mark.parametrize("every_epoch", [False, True])
+@pytest.mark.parametrize("every_epoch", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_a_training_goes_on_from_the_end_of_an_epoch(shards, whole, tmp_path, every_epoch):
     run(shards, tmp_path, steps=26, every_epoch=every_epoch)
     run(shards, tmp_path, steps=40, checkpoint=newest(tmp_path))
