@@ -279,9 +279,25 @@ class Player:
     # --- the controls
 
     def _make_controls(self, port: str) -> None:
-        button, box = ipywidgets.Button, ipywidgets.Layout
-        wide = {"description_width": "initial"}
-        names = list(self._songs)
+        self._make_places(port)
+        self._make_buttons()
+        self._make_dials()
+        self.view = RobotView(song=robot_told(self._robot), view={})
+        self._state = ipywidgets.HTML()
+        self._log = ipywidgets.HTML()
+        buttons = [self._play, self._pause, self._stop, self._home, self._left, self._right]
+        rows = [
+            [self._song, self._upload, self._port, self._connect_button],
+            [*buttons, self._emergency],
+            [self._gain, self._preset, self._tempo, self._state],
+        ]
+        layout = ipywidgets.Layout(**_LAYOUT)
+        boxes = [ipywidgets.HBox(row, layout=layout) for row in rows]
+        self.widget: Any = ipywidgets.VBox([*boxes, self.view, self._log])
+
+    def _make_places(self, port: str) -> None:
+        """Make what says which song is played where."""
+        box, names = ipywidgets.Layout, list(self._songs)
         self._song = ipywidgets.Dropdown(
             options=names, value=None, description="song", layout=box(width="24em")
         )
@@ -290,6 +306,9 @@ class Player:
         self._port = ipywidgets.Combobox(
             value=port, options=ports, description="port", layout=box(width="20em")
         )
+
+    def _make_buttons(self) -> None:
+        button, box = ipywidgets.Button, ipywidgets.Layout
         self._connect_button = button(description="Connect", icon="plug")
         self._play = button(description="Play", icon="play", button_style="success")
         self._pause = button(description="Pause", icon="pause")
@@ -304,6 +323,10 @@ class Player:
             layout=box(width="15em", height="2.9em"),
             style={"font_weight": "bold"},
         )
+
+    def _make_dials(self) -> None:
+        """Make what loudness, its preset and the tempo are set by."""
+        wide, box = {"description_width": "initial"}, ipywidgets.Layout
         self._gain = ipywidgets.IntSlider(
             value=100, min=0, max=200, description="loudness, %", style=wide
         )
@@ -319,22 +342,6 @@ class Player:
             description="tempo, %",
             continuous_update=False,
             style=wide,
-        )
-        self.view = RobotView(song=robot_told(self._robot), view={})
-        self._state = ipywidgets.HTML()
-        self._log = ipywidgets.HTML()
-        row = ipywidgets.Layout(**_LAYOUT)
-        buttons = [self._play, self._pause, self._stop, self._home, self._left, self._right]
-        self.widget: Any = ipywidgets.VBox(
-            [
-                ipywidgets.HBox(
-                    [self._song, self._upload, self._port, self._connect_button], layout=row
-                ),
-                ipywidgets.HBox([*buttons, self._emergency], layout=row),
-                ipywidgets.HBox([self._gain, self._preset, self._tempo, self._state], layout=row),
-                self.view,
-                self._log,
-            ]
         )
 
     def _wire_up(self) -> None:
