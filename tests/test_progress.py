@@ -73,6 +73,7 @@ def test_a_line_says_where_the_work_is():
     )
     assert at(10).line() == "counting: 10/10 files, 5/s"
     assert at(0, seconds=0.0).line() == "counting: 0/10 files, 0/s"
+    assert at(1, seconds=8.0).line() == "counting: 1/10 files, 7.5/min, 72 s left"
 
 
 # --- showers

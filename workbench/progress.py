@@ -57,7 +57,9 @@ class Progress:
     def line(self) -> str:
         """Return the state as one line of text."""
         of_total = "" if self.total is None else f"/{self.total}"
-        parts = [f"{self.stage}: {self.done}{of_total} {self.unit}", f"{self.rate:.0f}/s"]
+        is_slow = 0 < self.rate < 1
+        rate = f"{60 * self.rate:.2g}/min" if is_slow else f"{self.rate:.0f}/s"
+        parts = [f"{self.stage}: {self.done}{of_total} {self.unit}", rate]
         if self.eta_seconds is not None and not self.is_last:
             parts.append(f"{self.eta_seconds:.0f} s left")
         parts += [f"{name} {_told(value)}" for name, value in self.numbers.items()]
