@@ -67,13 +67,27 @@ class LoopHands:
 
     def way(self, hand):
         """Return which way a hand swung in the last slot but this in which it did."""
-        ways = [
-            WAYS[direction]
-            for slot in self.slots[:-1]
-            for which, _, direction in slot
-            if which == hand and direction in WAYS
-        ]
-        return ways[-1] if ways else 0
+        way = 0
+        for slot in self.slots[:-1]:
+            cuts = [direction for which, _, direction in slot if which == hand]
+            ways = [WAYS[direction] for direction in cuts if direction in WAYS]
+            way = ways[-1] if ways else -way if cuts else way  # one of no way goes on to and fro
+        return way
+
+    def alike(self, hand):
+        """Return the last cut of a hand, and how often it was made in a row, at most."""
+        cut, count = None, 0
+        for slot in self.slots:
+            mine = [direction for which, _, direction in slot if which == hand]
+            for place, direction in enumerate(mine):
+                if cut is None:
+                    count = MOST_ALIKE  # what stood before nobody knows
+                elif direction != cut:
+                    count = 1
+                elif place == 0:
+                    count += 1
+                cut = direction
+        return cut, count
 
     def puts_off(self, token):
         note = self.note(token)
@@ -87,11 +101,10 @@ class LoopHands:
         now = self.slots[-1] if self.slots else []
         if cell in [taken for _, taken, _ in now]:
             return True
-        cuts = [[cut for which, _, cut in slot if which == hand] for slot in self.slots]
-        if direction == ANY or (cuts and cuts[-1]):
+        if direction == ANY or any(which == hand for which, _, _ in now):
             return False
-        cuts = [cut for cut in cuts if cut][-MOST_ALIKE:]
-        return len(cuts) == MOST_ALIKE and all(set(cut) == {direction} for cut in cuts)
+        cut, count = self.alike(hand)
+        return cut == direction and count >= MOST_ALIKE
 
 
 # --- laws
@@ -220,9 +233,10 @@ def followed(tokens, vocabulary=EXTENDED):
 
 
 def cuts(direction, count, each=1):
-    """Return slots of the left hand's cuts, with so many notes each."""
+    """Return slots of the left hand's cuts, with so many notes each, behind one cut upwards."""
     notes = [EXTENDED.left + 9 * cell + direction for cell in range(each)]
-    return [token for slot in range(count) for token in (FIRST_POS + 5 * slot, *notes)]
+    slots = [token for slot in range(count) for token in (FIRST_POS + 5 + 5 * slot, *notes)]
+    return [FIRST_POS, EXTENDED.left + UP, *slots]
 
 
 @pytest.mark.parametrize("each", [1, 3])
@@ -231,6 +245,22 @@ def test_a_cut_that_was_made_so_often_in_a_row_is_impossible(each):
     assert not fewer.impossible().any()
     never = followed([BAR, *cuts(DOWN, MOST_ALIKE, each), FIRST_POS + 100]).impossible()[0]
     assert never.nonzero()[:, 0].tolist() == [EXTENDED.left + 9 * c + DOWN for c in range(12)]
+
+
+def test_the_first_cut_of_a_window_is_not_made_again_as_none_knows_what_stood_before():
+    never = followed([BAR, FIRST_POS, EXTENDED.left + DOWN, FIRST_POS + 9]).impossible()[0]
+    assert never.nonzero()[:, 0].tolist() == [EXTENDED.left + 9 * c + DOWN for c in range(12)]
+
+
+def test_a_hand_goes_on_to_and_fro_through_cuts_of_no_way():
+    def off(*directions):
+        slots = [(FIRST_POS + 5 * n, EXTENDED.left + d) for n, d in enumerate(directions)]
+        tokens = [token for slot in slots for token in slot]
+        found = followed([BAR, *tokens, FIRST_POS + 99]).put_off(1.0)[0]
+        return [name for name in (UP, DOWN) if found[EXTENDED.left + name]]
+
+    assert off(DOWN) == [DOWN] and off(DOWN, LEFT) == [UP] and off(DOWN, ANY, LEFT) == [DOWN]
+    assert off(LEFT) == []
 
 
 def test_cuts_in_any_direction_go_on():

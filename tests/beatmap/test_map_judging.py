@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -138,6 +139,20 @@ def test_a_part_without_a_chart_is_refused(place, writer):
 def test_a_writer_of_other_tokens_is_refused_by_both_names(place, writer):
     with pytest.raises(BeatmapError, match=r"'291' tokens, the charts are 'extended'"):
         judged(place, writer, data_of(place, vocabulary="extended"))
+
+
+def test_songs_that_were_learnt_from_are_not_judged_by(place, writer):
+    card = replace(writer.card, learning={"data": {"validation": 0.0, "hold_out": "Drum song 1"}})
+    learnt = make_writer(card, writer.network.state_dict())
+    with pytest.raises(BeatmapError, match="learnt with hold_out 'Drum song 1'; give the same"):
+        judged(place, learnt)
+
+
+def test_a_song_to_hold_out_that_is_not_there_is_refused_with_the_nearest(place):
+    with pytest.raises(
+        BeatmapError, match=r"'Drum sung 1' is no title .* did you mean 'Drum song 1'"
+    ):
+        data_of(place, hold_out="Drum song 4, Drum sung 1")
 
 
 def test_the_command_tells_all_numbers(place, writer, tmp_path, capsys):

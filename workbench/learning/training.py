@@ -105,22 +105,25 @@ class Saves(Checkpoint):
         self._checkpoints = checkpoints
         self._every = settings.save_every
         self._has_held = settings.has_held
-        self._saved_at = 0
+        self._saved_at = self._stepped_at = 0
+        self._is_whole = True  # whether no batch of a step to come was taken
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save nothing anew where a checkpoint was gone on from."""
-        self._saved_at = trainer.global_step
+        self._saved_at = self._stepped_at = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save where it is time, once a step."""
         step = trainer.global_step
+        self._is_whole, self._stepped_at = step != self._stepped_at, step
         looks = self._has_held and is_look(trainer)
         if step % self._every == 0 and step != self._saved_at and not looks:
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save the look too."""
-        self._save(trainer)
+        """Save the look too, but for one between two batches of a step."""
+        if self._is_whole:
+            self._save(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -195,10 +198,11 @@ def make_trainer(
         settings: How it runs.
         folder: Where what it would write lies.
         callbacks: What it calls, in that order.
+
+    Raises:
+        LearningError: A GPU is asked for and there is none.
     """
-    on_gpu = settings.accelerator == "gpu" or (
-        settings.accelerator == "auto" and torch.cuda.is_available()
-    )
+    on_gpu = device_of(settings.accelerator).type == "cuda"
     is_half = settings.precision == "bf16" or (settings.precision == "auto" and on_gpu)
     return pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",

@@ -30,6 +30,8 @@ from workbench.beatmap.writer.tokens import (
     encode_many,
     upto,
 )
+from workbench.errors import BeatmapError
+from workbench.options import did_you_mean
 
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 VOCABULARIES = {"extended": EXTENDED, "291": VOCABULARY_291}
@@ -92,9 +94,13 @@ def chosen_charts(
 
     Returns:
         The charts; and reason: how many charts were left out for it, the first that holds.
+
+    Raises:
+        BeatmapError: A song is to be held out that is not there.
     """
     chosen, left_out = [], Counter[str]()
     held = options.named_songs
+    _refuse_unknown(held, songs)
     for song in songs:
         is_held = song.key in held or song.title in held
         part = part_of(song.audio_key, options.validation, options.test)
@@ -123,6 +129,21 @@ def styles_of(charts: Sequence[ChosenChart], songs: int) -> tuple[str, ...]:
     found = {(style_of(chart), chart.song.audio_key) for chart in charts if chart.part == TRAIN}
     counts = Counter(style for style, _ in found if style)
     return tuple(sorted(style for style, count in counts.items() if 0 < songs <= count))
+
+
+def _refuse_unknown(held: Sequence[str], songs: Sequence[StoredSong]) -> None:
+    """Refuse names of songs that are not there, as nothing would be held out for them.
+
+    Raises:
+        BeatmapError: There is one.
+    """
+    known = {name for song in songs for name in (song.key, song.title)}
+    for name in held:
+        if name not in known:
+            near = did_you_mean(name, sorted(known))
+            raise BeatmapError(
+                f"hold_out: {name!r} is no title or key of a song in the store{near}", "no_song"
+            )
 
 
 def encoded_charts(store: Store, charts: Sequence[ChosenChart], vocabulary: Vocabulary) -> Encoded:

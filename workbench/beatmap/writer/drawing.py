@@ -22,6 +22,7 @@ from workbench.beatmap.writer.tokens import FIRST_POS, Vocabulary
 MOST_ALIKE = 4  # cuts of a hand in a row; six in a stream and the exporter refuses them
 
 _AHEAD = 256  # numbers that are drawn at a time
+_NO_CUT = -2  # not that of any token
 _NO_WAY = 2  # ways are -1, 1, and 0 for either
 
 
@@ -73,7 +74,7 @@ class Hands:
         self._of = _Moves.of(vocabulary, device)
         self._last = torch.zeros(rows, 2, dtype=torch.int64, device=device)
         self._now = torch.zeros_like(self._last)
-        self._cut = torch.full_like(self._last, ANY)  # of the last swing of each hand
+        self._cut = torch.full_like(self._last, _NO_CUT)  # of the last swing of each hand
         self._alike = torch.zeros_like(self._last)  # swings in a row with that cut
         self._moved = torch.zeros(rows, 2, dtype=torch.bool, device=device)  # in this slot
         self._taken = torch.zeros(rows, CELLS + 1, dtype=torch.bool, device=device)
@@ -95,13 +96,17 @@ class Hands:
     def follow(self, tokens: Tensor) -> None:
         """Take the tokens that were drawn, (B,); notes of one slot are one swing."""
         is_slot = self._of.is_slot[tokens][:, None]
-        self._last = torch.where(is_slot & (self._now != 0), self._now, self._last)
+        turned = torch.where(self._moved, -self._last, self._last)  # a cut of no way goes on
+        settled = torch.where(self._now != 0, self._now, turned)
+        self._last = torch.where(is_slot, settled, self._last)
         self._taken = self._taken & ~is_slot | self._of.takes[tokens]
         self._moved &= ~is_slot
         moves, ways = self._of.moves[tokens], self._of.ways[tokens]
         self._now = torch.where(ways != 0, ways, torch.where(is_slot, 0, self._now))
         cut = self._of.cut[tokens][:, None]
-        more = torch.where(self._cut == cut, self._alike + ~self._moved, 1)
+        # what stood before a window is not known, so that its first cuts may be the last in a row
+        first = torch.where(self._cut == _NO_CUT, MOST_ALIKE, 1)
+        more = torch.where(self._cut == cut, self._alike + ~self._moved, first)
         self._alike = torch.where(moves, more, self._alike)
         self._cut = torch.where(moves, cut, self._cut)
         self._moved |= moves

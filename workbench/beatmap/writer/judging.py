@@ -8,7 +8,7 @@ another song's sound, which shows what could be had without listening.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from workbench.beatmap.maps.objects import DIFFICULTIES, Objects
 from workbench.beatmap.maps.store import Store
 from workbench.beatmap.statistics import chart_notes
+from workbench.beatmap.writer.augment import normalised
 from workbench.beatmap.writer.corpus import ChosenChart, style_of
 from workbench.beatmap.writer.data import ChartData
 from workbench.beatmap.writer.drawing import Manner
@@ -27,10 +28,13 @@ from workbench.beatmap.writer.mel import Features
 from workbench.beatmap.writer.metrics_onsets import onset_agreement, pooled_onsets
 from workbench.beatmap.writer.model import MapWriter
 from workbench.beatmap.writer.model_options import JudgeOptions
+from workbench.beatmap.writer.swings import is_note_of
 from workbench.beatmap.writer.tokens import decode
 from workbench.beatmap.writer.training import told
 from workbench.errors import BeatmapError
 from workbench.progress import Progress, Show, silent
+
+_PARTING = ("validation", "test", "hold_out")  # what songs are parted by
 
 
 def judge(
@@ -89,6 +93,18 @@ def _refuse_others(writer: MapWriter, data: ChartData) -> None:
             f"the model writes {card.shape.vocabulary!r} tokens, the charts are "
             f"{data.options.vocabulary!r}; give --vocabulary {card.shape.vocabulary}",
             "other_vocabulary",
+        )
+    learnt, mine = card.learning.get("data", {}), asdict(data.options)
+    other = [
+        f"{name} {learnt[name]!r}"
+        for name in _PARTING
+        if learnt.get(name, mine[name]) != mine[name]
+    ]
+    if other:
+        raise BeatmapError(
+            f"the model learnt with {', '.join(other)}; give the same, else it is judged by songs "
+            "that it learnt from",
+            "other_parts",
         )
     if card.spec != data.cache.spec:
         raise BeatmapError(
@@ -173,12 +189,12 @@ def _nats(writer: MapWriter, data: ChartData, part: str) -> dict[str, float]:
     with torch.inference_mode():
         for each in loader:
             held = {name: v.to(device) for name, v in each.items() if isinstance(v, torch.Tensor)}
-            batch = data.on_after_batch_transfer(held, 0)
+            batch = held | {"mel": normalised(held["mel"], writer.card.statistics)}
             wish = wish_of_batch(batch)._replace(style=styles[each["style"]].to(device))
             lesson, costs = told(network, batch, wish)
             counts = batch["counted"][:, None] & lesson.is_taught
             nats += float((costs.nats * counts).sum(dtype=torch.float64))
             tokens += int(counts.sum())
             right += int((costs.is_right & counts).sum())
-            notes += int((counts & (lesson.targets >= network.shape.tokens.left)).sum())
+            notes += int((counts & is_note_of(lesson.targets, network.shape.tokens)).sum())
     return {"nats_per_note": nats / max(notes, 1), "token_accuracy": right / max(tokens, 1)}

@@ -126,7 +126,10 @@ def resets(costs: Costs, lesson: Lesson, tokens: Tensor, vocabulary: Vocabulary)
     for number in (0, 1):
         swung = (hand[tokens] == number) & (swing[tokens] != 0)
         last = torch.where(swung, index, 0).cummax(1).values.gather(1, here)
-        way = torch.where(last > 0, swing[tokens.gather(1, last)], 0)
+        either = (hand[tokens] == number) & (swing[tokens] == 0)
+        since = torch.where(either, index, 0).cummax(1).values.gather(1, here)
+        is_known = (last > 0) & (since < last)  # behind a cut of no way nobody can tell
+        way = torch.where(is_known, swing[tokens.gather(1, last)], 0)
         of_hand = costs.chances * (hand == number)
         again = (of_hand * (swing == way[..., None])).sum(-1)
         total = total + again * (way != 0)

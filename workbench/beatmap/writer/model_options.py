@@ -140,6 +140,8 @@ class GenerateOptions:
             for name in self.difficulties
             if name not in DIFFICULTIES
         ]
+        if -1 < self.first_beat < 0:
+            found.append(f"first_beat: {self.first_beat:g} is before the song; -1 finds it out")
         if not self.difficulties:
             found.append(f"difficulty: none is named; name one or more of {known}")
         options.refuse(found)

@@ -17,6 +17,12 @@ ANY = 8  # the direction of a dot
 CELLS = 12
 
 
+def is_note_of(tokens: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Return which tokens are notes, and neither places nor empty hands, bool (...)."""
+    hand, _ = hands_and_ways(vocabulary)
+    return hand.to(tokens.device)[tokens] >= 0
+
+
 @lru_cache(maxsize=4)
 def cells_and_cuts(vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
     """Return the cell of each id, `CELLS` where it is no note, and its direction, int64 (V,)."""

@@ -31,6 +31,7 @@ from workbench.beatmap.writer.model import CARD, MapWriter, WriterCard, make_wri
 from workbench.beatmap.writer.model_options import TrainOptions
 from workbench.beatmap.writer.network import MapNetwork, NetworkShape, Wish
 from workbench.beatmap.writer.options import ChartWindowOptions, MelSpec
+from workbench.beatmap.writer.swings import is_note_of
 from workbench.caching.files import refuse_other
 from workbench.caching.fingerprint import fingerprint
 from workbench.learning.throughput import Throughput
@@ -58,7 +59,7 @@ _BETAS = (0.9, 0.98)
 # Options that another run may change and go on
 _FREE = (
     *("checkpoint_dir", "log_dir", "save_every", "log_every", "progress", "patience"),
-    *("accelerator", "devices", "nodes", "threads"),
+    *("accelerator", "threads"),
 )
 
 
@@ -182,7 +183,7 @@ class MapLearner(pl.LightningModule):
         """Add up how well the average tells a batch."""
         lesson, costs = told(self.average, batch, wish_of_batch(batch))
         counts = batch["counted"][:, None] & lesson.is_taught
-        is_note = lesson.targets >= self.network.shape.tokens.left
+        is_note = is_note_of(lesson.targets, self.network.shape.tokens)
         sums = (costs.nats * counts, counts, costs.is_right & counts, counts & is_note)
         self._sums += torch.stack([each.sum(dtype=torch.float64) for each in sums])
         self._shown.append(batch)
