@@ -268,16 +268,23 @@ def test_slots_keep_their_distance_across_bars_and_windows(name, odds):
 
 
 def repeats(tokens, vocabulary):
-    """Return the share of swings up or down that go the way of the hand's last one."""
+    """Return the share of swings up or down that come where the hand is at that end already.
+
+    It goes to and fro through swings of neither way.
+    """
     notes, _ = decode(tokens, vocabulary)
-    way = np.array([-1, 1, 0, 0, -1, -1, 1, 1, 0])[notes.direction]
+    ways = [-1, 1, 0, 0, -1, -1, 1, 1, 0]
     again = swings = 0
     for hand in (0, 1):
-        of_hand = (notes.color == hand) & (way != 0)
-        beats, first = np.unique(notes.beat[of_hand], return_index=True)
-        ways = way[of_hand][first]
-        again += int((ways[1:] == ways[:-1]).sum())
-        swings += len(beats) - 1
+        of_slot = {}
+        rows = zip(notes.beat, notes.color, notes.direction, strict=True)
+        for beat, _, direction in (row for row in rows if row[1] == hand):
+            of_slot[beat] = ways[direction] or of_slot.get(beat, 0)
+        last = 0
+        for way in of_slot.values():
+            again += way != 0 and way == last
+            swings += way != 0 and last != 0
+            last = way or -last
     return again / swings
 
 
