@@ -15,10 +15,14 @@ HEAVY = ("numpy", "torch", "numba", "jupyter", "jupyter_client", "papermill", "n
 COMMANDS = {
     "groove": ["train", "merge", "info", "score", "sample", "extract", "apply"],
     "nb": ["lint", "refresh"],
+    "runs": ["ls", "show", "compare", "clean"],
     "pico": ["plan", "play", "status", "stop", "deploy", "simulate", "ports"],
     "demo": ["drums", "speech", "songs"],
     "speech": ["gather"],
-    "beatmap": ["process", "cache", "download", "extract", "charts"],
+    "beatmap": [
+        *("process", "cache", "download", "extract", "charts"),
+        *("train", "judge", "generate", "evaluate", "check"),
+    ],
 }
 
 

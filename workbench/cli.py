@@ -50,6 +50,16 @@ demo.command("workbench.demo.commands:speech", name="speech", help="Make a corpu
 demo.command("workbench.demo.commands:songs", name="songs", help="Make songs with Beat Saber maps.")
 app.command("workbench.runs.commands:run", name="run", help="Run notebooks by a params file.")
 app.command(nb)
+runs = cyclopts.App(name="runs", help="See, compare and clear away what was run.")
+_RUNS = {
+    "ls": "List runs: how they ended, and where their parameters and results differ.",
+    "show": "Tell all about one run.",
+    "compare": "Tell what differs from one run to another.",
+    "clean": "Delete failed runs, parts, or old runs.",
+}
+for _name, _help in _RUNS.items():
+    runs.command(f"workbench.runs.index_commands:{_name}", name=_name, help=_help)
+app.command(runs)
 app.command(demo)
 app.command(groove)
 speech = cyclopts.App(name="speech", help="Gather speech into one published dataset.")

@@ -58,7 +58,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return the manifest in a run's folder, or None where no whole one lies."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
 
