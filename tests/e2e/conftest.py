@@ -15,10 +15,6 @@ ARGUMENTS = [
 ]
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "e2e: drives a browser; run by `make e2e`")
-
-
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     with Lab(tmp_path_factory.mktemp("lab"), NOTEBOOKS) as lab:
