@@ -1,76 +1,109 @@
-"""Threads and processes that work through shards; their results come in the order of the shards.
+"""Workers that take shards: threads, processes, or a Dask cluster of many machines.
 
-Processes are spawned, not forked, and do not run the `__main__` of their parent, so a notebook or
-a script without a guard may use them; what they run must therefore stand in a module. A worker
-process that dies (killed, out of memory) costs each shard in flight one attempt: those are then
-run one at a time, so that only the shard at fault can be blamed. Worker processes end with
-whoever started them, however that ends. Threads cannot be stopped: leaving early waits for the
-shards that run.
+The engine is a text: `threads`, `processes` or `dask:ADDRESS`, the address being that of a
+scheduler, as `tcp://127.0.0.1:8786` or `tls://host:8786`. Each is an executor of
+`concurrent.futures`, and the same shards give the same results on all of them.
+
+A worker that dies (killed, out of memory, cut off) costs the shard that it had one attempt. What a
+shard leaves that always kills its worker is for the caller to say: an error, or a result that
+stands for it. Threads cannot be stopped: leaving early waits for the shards that run.
 """
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
     Executor,
     Future,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import islice
-from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from workbench.errors import StreamingError
+from workbench.streaming.pools import LostWorkerError, ProcessPool
 
-Engine = Literal["threads", "processes"]
+Engine = str
+
+LOCAL = ("threads", "processes")
+DASK = "dask:"
+POLL_SECONDS = 0.2
+
+_LOST = (LostWorkerError, BrokenExecutor)
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 
+def engine_mistakes(name: str, engine: str) -> list[str]:
+    """Return what is wrong with an engine, for an option of some name.
+
+    No cluster is called, and nothing of Dask's imported.
+    """
+    if engine in LOCAL:
+        return []
+    if not engine.startswith(DASK):
+        return [f"{name}: {engine!r} is none of 'threads', 'processes', 'dask:ADDRESS'"]
+    scheme, host = _scheme_and_host(engine.removeprefix(DASK))
+    if scheme not in ("tcp", "tls") or not host:
+        return [f"{name}: {engine!r} has no address such as dask:tls://host:8786"]
+    if scheme == "tcp" and not _is_loopback(host):
+        return [
+            f"{name}: {engine!r} leaves this machine, where tcp would let anybody run programs on "
+            "the workers; give a tls:// address"
+        ]
+    return []
+
+
+def _scheme_and_host(address: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(address)
+        return (parts.scheme, parts.hostname or "") if parts.port else ("", "")
+    except ValueError:  # as of a port that is no number
+        return "", ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @contextmanager
-def executor(engine: Engine, workers: int) -> Iterator[Executor]:
-    """Give an executor of some threads or processes.
+def executor(engine: Engine, workers: int, attempts: int = 3) -> Iterator[Executor]:
+    """Give an executor of some threads or processes, or of a cluster.
 
     A block that ends well waits for what was submitted; one that ends by an exception drops what
     has not begun, and kills its processes.
 
     Args:
-        engine: Threads, or processes for work that holds the interpreter's lock.
-        workers: How many, at least 1.
+        engine: Threads, processes for work that holds the interpreter's lock, or a cluster.
+        workers: How many, at least 1; a cluster has its own.
+        attempts: How often what is submitted is begun, when worker processes die.
 
     Raises:
         StreamingError: There is no such engine, or less than one worker.
     """
     _check(engine, workers)
-    pool = _pool(engine, workers)
-    try:
+    with _working(engine, workers, attempts) as pool:
         yield pool
-    except BaseException:
-        _stop(pool)
-        raise
-    pool.shutdown()
 
 
 def map_ordered(
     function: Callable[[Shard], Result],
     shards: Iterable[Shard],
     *,
-    engine: Engine,
+    engine: Engine | Executor,
     workers: int,
     attempts: int = 3,
+    lost: Callable[[Shard], Result] | None = None,
 ) -> Iterator[Result]:
     """Return an iterator over what a function makes of each shard, in the order of the shards.
 
@@ -78,37 +111,114 @@ def map_ordered(
     of the engine `threads` is the caller's own thread. Closing the iterator early stops all.
 
     Args:
-        function: Takes one shard. For processes it stands at the top of a module, not in a
-            notebook or script; shards and results go through pickle.
+        function: Takes one shard. For other engines than threads it stands at the top of a
+            module, not in a notebook or script; shards and results go through pickle.
         shards: Any number; their `str` names them in errors.
-        engine: Threads or processes.
-        workers: How many, at least 1.
-        attempts: How many times at most a shard is run, when worker processes die.
+        engine: Threads, processes, a cluster, or an executor that somebody else ends.
+        workers: How many, at least 1; a cluster that has more is given work for all of them.
+        attempts: How often a shard is run whose process dies; a cluster counts as it is set up to.
+        lost: Makes what stands for a shard whose worker died in every attempt, in the caller's
+            thread and in its turn; without it that is an error.
 
     Raises:
         StreamingError: At the call: an argument that cannot be used. From the iterator: a shard
-            whose worker process dies in every attempt, or that cannot go to one; it is named.
+            whose worker dies in every attempt, or that cannot go to one; it is named. Or a cluster
+            that does not answer.
         Exception: Whatever the function raises comes out of the iterator at once, with a note
             that names the shard; all else is dropped.
     """
+    _check_work(function, engine, workers, attempts)
+    if engine == "threads" and workers == 1:
+        return _in_line(function, shards)
+    return _in_order(_Course(function, shards, lost), engine, workers, attempts)
+
+
+def map_settled(
+    function: Callable[[Shard], Result],
+    shards: Iterable[Shard],
+    *,
+    engine: Engine | Executor,
+    workers: int,
+    attempts: int = 3,
+    lost: Callable[[Shard], Result] | None = None,
+    tick: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, Result]]:
+    """Return an iterator over the place and the result of each shard, as each is settled.
+
+    At most as many shards as there are workers are begun and not settled. The next is drawn when
+    it may begin, so that shards which end there begin no more.
+
+    Args:
+        function: As `map_ordered` has it.
+        shards: Any number; their `str` names them in errors.
+        engine: As `map_ordered` has it.
+        workers: How many shards at once, at least 1; also on a cluster.
+        attempts: As `map_ordered` has it.
+        lost: As `map_ordered` has it.
+        tick: Called about five times a second while it waits, in the caller's thread.
+
+    Raises:
+        StreamingError: As from `map_ordered`.
+        Exception: Whatever the function raises, as from `map_ordered`.
+    """
+    _check_work(function, engine, workers, attempts)
+    return _as_settled(_Course(function, shards, lost), engine, workers, attempts, tick)
+
+
+def _check(engine: Engine | Executor, workers: int) -> None:
+    mistakes = [] if isinstance(engine, Executor) else engine_mistakes("engine", engine)
+    if workers < 1:
+        mistakes.append(f"{workers} workers; at least 1 is needed")
+    if mistakes:
+        raise StreamingError("; ".join(mistakes))
+
+
+def _check_work(function: object, engine: Engine | Executor, workers: int, attempts: int) -> None:
     _check(engine, workers)
     if attempts < 1:
         raise StreamingError(f"{attempts} attempts for each shard; at least 1 is needed")
-    if engine == "threads" and workers == 1:
-        return _in_line(function, shards)
-    if engine == "processes" and getattr(function, "__module__", None) == "__main__":
+    is_sent = isinstance(engine, str) and engine != "threads"
+    if is_sent and getattr(function, "__module__", None) == "__main__":
         raise StreamingError(
             f"{function} stands in a notebook or script, where worker processes cannot find it;"
             " move it to a module, or take threads"
         )
-    return _side_by_side(function, shards, _Crew(engine, workers), attempts)
 
 
-def _check(engine: str, workers: int) -> None:
-    if engine not in ("threads", "processes"):
-        raise StreamingError(f"engine {engine!r} is none of 'threads', 'processes'")
-    if workers < 1:
-        raise StreamingError(f"{workers} workers; at least 1 is needed")
+@contextmanager
+def _working(engine: Engine | Executor, workers: int, attempts: int) -> Iterator[Executor]:
+    """Give an executor, and end it unless it is another's: at once where the block fails."""
+    if isinstance(engine, Executor):
+        yield engine
+    elif engine == "threads":
+        with ThreadPoolExecutor(workers, thread_name_prefix="worker") as threads:
+            try:
+                yield threads
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+    elif engine == "processes":
+        processes = ProcessPool(workers, attempts)
+        try:
+            yield processes
+        except BaseException:
+            processes.kill()
+            raise
+        processes.shutdown()
+    else:
+        with _cluster(engine.removeprefix(DASK)) as calls:
+            yield calls
+
+
+def _cluster(address: str) -> AbstractContextManager[Executor]:
+    try:
+        from workbench.streaming.cluster import cluster  # noqa: PLC0415  an extra, slow to import
+    except ModuleNotFoundError as error:
+        raise StreamingError(
+            f"dask:{address}: Dask is not installed ({error.name}); install the extra by "
+            "`pip install 'workbench[cluster]'`"
+        ) from error
+    return cluster(address)
 
 
 def _in_line(function: Callable[[Shard], Result], shards: Iterable[Shard]) -> Iterator[Result]:
@@ -130,205 +240,111 @@ class _Task:
     """A shard that was taken.
 
     Attributes:
+        place: Its place among the shards.
         shard: What the function takes.
-        runs: How many times it was begun.
-        future: Its present run; None before it begins, and again when its process was lost.
+        run: What comes of it.
     """
 
+    place: int
     shard: Any
-    runs: int = 0
-    future: Future[Any] | None = None
+    run: Future[Any]
 
 
-def _side_by_side(
-    function: Callable[[Shard], Result], shards: Iterable[Shard], crew: "_Crew", attempts: int
-) -> Iterator[Result]:
-    source = iter(shards)
-    tasks: deque[_Task] = deque()
-    with crew:
-        while True:
-            if not _lost(tasks):
-                tasks.extend(_Task(shard) for shard in islice(source, crew.ahead - len(tasks)))
-            if not tasks:
-                return
-            _begin(tasks, function, crew, attempts)
-            if future := _first_done(tasks):
-                tasks.popleft()
-                yield future.result()
-            else:
-                crew.replace()
-                for task in tasks:
-                    if task.future and _is_lost(task.future):
-                        task.future = None
+class _Course(Generic[Shard, Result]):
+    """Shards that are begun and settled, while their results are used elsewhere.
 
-
-def _lost(tasks: Iterable[_Task]) -> list[_Task]:
-    """Return the tasks whose process died: each may be the one that killed it."""
-    return [task for task in tasks if task.runs and task.future is None]
-
-
-def _begin(
-    tasks: deque[_Task], function: Callable[[Any], Any], crew: "_Crew", attempts: int
-) -> None:
-    """Begin what waits to; while there are lost tasks, the first alone, with no other in flight.
-
-    Raises:
-        StreamingError: The first has used up its attempts.
+    Attributes:
+        tasks: The shards that were taken and not given out, in their order.
     """
-    lost = _lost(tasks)
-    spent = [str(task.shard) for task in lost if task.runs >= attempts]
-    if spent and tasks[0].future is None:
-        raise StreamingError(
-            f"shard {' or '.join(spent)}: the worker process died in each of {attempts} attempts"
-            " (killed, or out of memory); leave the shard out or give it more memory"
-        )
-    for task in [tasks[0]] if lost else tasks:
-        if task.future is None:
-            task.future = crew.begin(function, task.shard)
-            task.runs += task.future is not None
 
+    def __init__(
+        self,
+        function: Callable[[Shard], Result],
+        shards: Iterable[Shard],
+        lost: Callable[[Shard], Result] | None,
+    ) -> None:
+        self.tasks: deque[_Task] = deque()
+        self._function = function
+        self._source = enumerate(shards)
+        self._lost = lost
 
-def _first_done(tasks: deque[_Task]) -> Future[Any] | None:
-    """Wait for the first task; return its run, or None as soon as the pool is broken.
+    def begin(self, pool: Executor, most: int) -> None:
+        """Begin shards until as many are there as may be."""
+        for place, shard in islice(self._source, max(most - len(self.tasks), 0)):
+            self.tasks.append(_Task(place, shard, pool.submit(self._function, shard)))
 
-    Raises:
-        Exception: What any of the tasks raised, with the name of its shard.
-    """
-    while tasks[0].future:
-        begun = [(task, task.future) for task in tasks if task.future]
-        done = [(task, future) for task, future in begun if future.done()]
-        for task, future in done:
-            if _is_lost(future):
-                return None
-            if error := future.exception():
-                error.add_note(_note(task.shard))
-                raise error
-        if tasks[0].future.done():
-            return tasks[0].future
-        wait([future for _, future in begun if not future.done()], return_when=FIRST_COMPLETED)
-    return None
-
-
-def _is_lost(future: Future[Any]) -> bool:
-    return future.cancelled() or isinstance(future.exception(), BrokenExecutor)
-
-
-class _Crew:
-    """A pool of workers whose place another takes when it breaks."""
-
-    def __init__(self, engine: Engine, workers: int) -> None:
-        self._engine = engine
-        self._workers = workers
-        self.ahead = 2 * workers
-
-    def __enter__(self) -> None:
-        self._pool = _pool(self._engine, self._workers)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._pool.shutdown()
-        else:
-            _stop(self._pool)
-
-    def begin(self, function: Callable[[Any], Any], shard: object) -> Future[Any] | None:
-        """Return a run of a function with a shard; None where the pool is broken.
+    def wait(self, seconds: float | None) -> None:
+        """Wait until a task is done that was not yet, or the time is over.
 
         Raises:
-            StreamingError: Function or shard cannot be sent to a process.
+            Exception: What any of the tasks raised, with the name of its shard.
         """
-        try:
-            if self._engine == "threads":
-                return self._pool.submit(function, shard)
-            return self._pool.submit(_call, _packed(function, shard))
-        except BrokenExecutor:
-            return None
+        at_work = [task for task in self.tasks if not task.run.done()]
+        wait([task.run for task in at_work], timeout=seconds, return_when=FIRST_COMPLETED)
+        for task in self.tasks:
+            if task.run.done():
+                _refuse_failed(task)
 
-    def replace(self) -> None:
-        """Stop the pool, which settles what was in flight, and take another."""
-        _stop(self._pool)
-        self._pool = _pool(self._engine, self._workers)
+    def result(self, task: _Task) -> Result:
+        """Return what came of a task that is done.
 
-
-def _packed(function: Callable[[Any], Any], shard: object) -> bytes:
-    """Return what `_call` takes: what cannot be sent is known here, in the caller's thread.
-
-    Raises:
-        StreamingError: Function or shard cannot be sent to a process.
-    """
-    try:
-        return bytes(ForkingPickler.dumps((function, shard)))
-    except Exception as error:  # as many kinds as there are objects
-        raise StreamingError(
-            f"shard {shard}: cannot go to a worker process ({error}); the function must stand at"
-            " the top of a module, and the shard be made of plain values"
-        ) from error
+        Raises:
+            StreamingError: Its worker died in every attempt, and nothing may stand for that.
+            Exception: What it raised.
+        """
+        _refuse_failed(task)
+        if task.run.exception() is None:
+            result: Result = task.run.result()
+            return result
+        if self._lost is None:
+            raise StreamingError(
+                f"shard {task.shard}: the worker died in every attempt (killed, or out of memory);"
+                " leave the shard out or give it more memory"
+            )
+        return self._lost(task.shard)
 
 
-def _call(packed: bytes) -> object:
-    """Work in a worker process; an error that cannot go back as it is goes back as text.
-
-    What is unpacked here, and not by the pool, cannot end the process by failing.
-    """
-    function, shard = ForkingPickler.loads(packed)
-    try:
-        return function(shard)
-    except Exception as error:
-        try:
-            ForkingPickler.loads(ForkingPickler.dumps(error))
-        except Exception:
-            raise StreamingError(f"{type(error).__name__}: {error}") from None
-        raise
+def _refuse_failed(task: _Task) -> None:
+    """Raise what a task that is done has raised."""
+    error = task.run.exception()
+    if error is not None and not isinstance(error, _LOST):
+        error.add_note(_note(task.shard))
+        raise error
 
 
-def _pool(engine: Engine, workers: int) -> Executor:
-    if engine == "threads":
-        return ThreadPoolExecutor(workers, thread_name_prefix="worker")
-    return ProcessPoolExecutor(workers, _Context(), _settle_in)
+def _in_order(
+    course: _Course[Shard, Result], engine: Engine | Executor, workers: int, attempts: int
+) -> Generator[Result, None, None]:
+    with _working(engine, workers, attempts) as pool:
+        while True:
+            course.begin(pool, _ahead(pool, workers))
+            if not course.tasks:
+                return
+            while not course.tasks[0].run.done():
+                course.wait(None)
+            yield course.result(course.tasks.popleft())
 
 
-def _stop(pool: Executor) -> None:
-    """End a pool now: drop what has not begun, kill processes, wait for threads."""
-    if isinstance(pool, ProcessPoolExecutor):
-        for process in list(pool._processes.values()):  # no public way to them before 3.14
-            process.kill()
-    pool.shutdown(cancel_futures=True)
+def _ahead(pool: Executor, workers: int) -> int:
+    """Return how many shards may be taken before their results are, so that no worker waits."""
+    return 2 * max(workers, getattr(pool, "workers", 0))  # a cluster knows how many it has
 
 
-def _settle_in() -> None:
-    """Make a new worker process deaf to Ctrl-C, which its parent hears, and end with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-_main_lock = threading.Lock()
-
-
-class _Process(SpawnProcess):
-    """A spawned process that does not run its parent's `__main__`."""
-
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 (multiprocessing's name)
-        main = sys.modules["__main__"]
-        with _main_lock:
-            # spawn tells the child to run what these two name
-            hidden: dict[str, Any] = {
-                name: main.__dict__.pop(name)
-                for name in ("__file__", "__spec__")
-                if name in main.__dict__
-            }
-            main.__spec__ = None
-            try:
-                return SpawnProcess._Popen(process_obj)
-            finally:
-                main.__dict__.update(hidden)
-
-
-class _Context(SpawnContext):
-    Process = _Process
+def _as_settled(
+    course: _Course[Shard, Result],
+    engine: Engine | Executor,
+    workers: int,
+    attempts: int,
+    tick: Callable[[], None] | None,
+) -> Generator[tuple[int, Result], None, None]:
+    with _working(engine, workers, attempts) as pool:
+        while True:
+            course.begin(pool, workers)
+            if not course.tasks:
+                return
+            course.wait(POLL_SECONDS if tick else None)
+            if tick:
+                tick()
+            for task in [task for task in course.tasks if task.run.done()]:
+                course.tasks.remove(task)
+                yield task.place, course.result(task)
