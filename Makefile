@@ -6,6 +6,8 @@ TORCH  ?= cpu
 VENV   := .venv
 BIN    := $(VENV)/bin
 PINS   := $(VENV)/constraints.txt
+# one more than there are processors, as a test often waits for a process, a kernel or a socket
+TESTERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout 120
 
 .DEFAULT_GOAL := help
@@ -20,8 +22,7 @@ demo: $(VENV)/test ## train on demo data, draw a groove, gather speech, keep the
 	@echo "Open the notebooks above with: make lab"
 
 test: $(VENV)/test ## run the tests and check the notebooks
-	$(BIN)/python -m pytest -m "not soak and not e2e" -n 2
-	$(BIN)/python -m pytest $(NBVAL) -n 2 --dist loadfile notebooks
+	$(BIN)/python -m pytest -m "not soak and not e2e" $(NBVAL) -n $(TESTERS) notebooks tests
 
 soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
 	$(BIN)/python -m pytest -m soak -n 2

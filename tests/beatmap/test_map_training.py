@@ -252,9 +252,8 @@ def after_kills(root, tmp_path_factory):
 
 
 @flag("accumulate")
-@pytest.mark.parametrize(
-    ("number", "runs"), [(0, "straight"), pytest.param(1, "by_twos", marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("number", "runs"), [(0, "straight"), (1, "by_twos")])
 def test_a_killed_run_goes_on_with_the_very_windows_and_losses(
     root, after_kills, request, number, runs
 ):

@@ -244,8 +244,7 @@ def answers(link, script):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("faulty", [False, True])
-@pytest.mark.parametrize(("count", "ms"), [(1076, 197), (100_000, 4)])
+@pytest.mark.parametrize(("count", "ms", "faulty"), [(1076, 197, False), (100_000, 4, True)])
 def test_long_songs_are_whole(board, count, ms, faulty):
     duties = later(song(count, ms), 100)
     faults, kills = {}, ()

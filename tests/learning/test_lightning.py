@@ -80,21 +80,11 @@ def newest(out):
     return str(saved[-1]) if saved else None
 
 
-def test_a_training_that_was_killed_goes_on_with_the_same_batches_and_losses(
-    shards, whole, tmp_path
-):
-    again_and_again(shards, whole, tmp_path, kills=1, workers=0)
-
-
 @pytest.mark.soak
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_training_killed_ten_times_goes_on_with_the_same_batches_and_losses(
-    shards, whole, tmp_path, workers
+@pytest.mark.parametrize(("kills", "workers"), [(3, 0), (10, 2)])
+def test_a_training_killed_again_and_again_goes_on_with_the_same_batches_and_losses(
+    shards, whole, tmp_path, kills, workers
 ):
-    again_and_again(shards, whole, tmp_path, kills=10, workers=workers)
-
-
-def again_and_again(shards, whole, tmp_path, *, kills, workers):
     chance = random.Random(kills + workers)
     checkpoint = None
     for _ in range(kills):
@@ -157,7 +147,8 @@ def test_as_many_epochs_are_trained_as_were_asked_for(shards, whole, tmp_path):
     assert {key: lines[key] for key in whole} == whole
 
 
-@pytest.mark.parametrize("every_epoch", [pytest.param(False, marks=pytest.mark.soak), True])
+@pytest.mark.soak
+@pytest.mark.parametrize("every_epoch", [False, True])
 def test_a_training_goes_on_from_the_end_of_an_epoch(shards, whole, tmp_path, every_epoch):
     run(shards, tmp_path, steps=26, every_epoch=every_epoch)
     run(shards, tmp_path, steps=40, checkpoint=newest(tmp_path))
