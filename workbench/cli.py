@@ -105,6 +105,9 @@ shards.command(
     help="Go through a Parquet dataset as a training would, and tell how its shards came.",
 )
 app.command(shards)
+app.command(
+    "workbench.doctor:doctor", name="doctor", help="Tell what is set up here, and what is missing."
+)
 
 
 @app.meta.default
