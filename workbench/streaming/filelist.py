@@ -9,10 +9,12 @@ about as much RAM as its text. Units: sizes in bytes; a digest is 16 bytes of BL
 import codecs
 import contextlib
 import hashlib
+import io
 import logging
 import os
 import stat
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -42,11 +44,16 @@ class FileList:
             root: The folder that relative names start from.
             names: Paths, absolute or relative to the root.
         """
-        encoded = [os.fsencode(name) for name in names]
+        text, ends = bytearray(), array("q")
+        for name in names:
+            text += os.fsencode(name)
+            ends.append(len(text))
         self.root = root
-        self._text = b"".join(encoded)
-        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-        self.sizes = np.fromiter((_size(path) for path in self), np.int64, len(encoded))
+        self._text = bytes(text)
+        self._ends = np.array(ends, np.int64)
+        start = os.fsencode(root)  # as bytes: a Path each would take longer than the file system
+        paths = (os.path.join(start, name) for name in _cut(self._text, ends))  # noqa: PTH118
+        self.sizes = np.fromiter((_size(path) for path in paths), np.int64, len(ends))
 
     def __len__(self) -> int:
         """Return the number of files."""
@@ -132,13 +139,20 @@ def listed(list_file: Path) -> FileList:
         raise StreamingError(f"{list_file}: no readable list of files ({what})") from error
     if b"\0" in content:
         raise StreamingError(f"{list_file}: is no text; give a list of paths, one a line")
-    lines = os.fsdecode(content).split("\n")
-    names = [name for line in lines if (name := line.rstrip("\r")).strip()]
-    if not names:
-        raise StreamingError(f"{list_file}: the list is empty; write one path a line")
     beside = list_file.resolve().parent
-    is_beside = any(_size(beside / name) != MISSING for name in names)
-    return FileList(beside if is_beside else Path.cwd(), names)
+    is_beside = any(_size(beside / name) != MISSING for name in _names_in(content))
+    files = FileList(beside if is_beside else Path.cwd(), _names_in(content))
+    if not len(files):
+        raise StreamingError(f"{list_file}: the list is empty; write one path a line")
+    return files
+
+
+def _names_in(content: bytes) -> Iterator[str]:
+    """Give the lines of a text that are not empty, one at a time, as a list may be long."""
+    for line in io.BytesIO(content):
+        name = os.fsdecode(line.removesuffix(b"\n").rstrip(b"\r"))
+        if name.strip():
+            yield name
 
 
 def walked(folder: Path, suffixes: tuple[str, ...]) -> FileList:
@@ -165,13 +179,20 @@ def walked(folder: Path, suffixes: tuple[str, ...]) -> FileList:
     return FileList(folder, sorted(names))
 
 
+def _cut(text: bytes, ends: Iterable[int]) -> Iterator[bytes]:
+    start = 0
+    for end in ends:
+        yield text[start:end]
+        start = end
+
+
 def _passed_over(error: OSError) -> None:
     logger.warning("skipped the folder %s: %s", error.filename, error.strerror)
 
 
-def _size(path: Path) -> int:
+def _size(path: Path | bytes) -> int:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return MISSING
     return status.st_size if stat.S_ISREG(status.st_mode) else MISSING

@@ -64,6 +64,7 @@ class ProcessPool(Executor):
         self._waiting: deque[_Call] = deque()
         self._idle: list[ProcessPoolExecutor] = []
         self._busy: dict[ProcessPoolExecutor, _Call] = {}
+        self._broken: list[ProcessPoolExecutor] = []  # which may still be tidying up
         self._free = workers
         self._open = 0
         self._is_over = False
@@ -100,8 +101,9 @@ class ProcessPool(Executor):
             return  # the processes end with this object, when nothing is left to do
         with self._lock:
             self._is_quiet.wait_for(lambda: self._open == 0)
-            idle, self._idle = self._idle, []
-        for pool in idle:
+            pools = [*self._idle, *self._broken]
+            self._idle.clear()
+        for pool in pools:
             pool.shutdown()
 
     def kill(self) -> None:
@@ -109,12 +111,12 @@ class ProcessPool(Executor):
         with self._lock:
             self._is_over = True
             calls = [*self._busy.values(), *self._waiting]
-            pools = [*self._idle, *self._busy]
+            pools = [*self._idle, *self._busy, *self._broken]
             self._waiting.clear()
             self._busy.clear()
             self._idle.clear()
         for pool in pools:
-            for process in list(pool._processes.values()):  # no public way to them before 3.14
+            for process in list((pool._processes or {}).values()):  # not public before 3.14
                 process.kill()
         for pool in pools:
             pool.shutdown(cancel_futures=True)
@@ -132,6 +134,7 @@ class ProcessPool(Executor):
             try:
                 inner = pool.submit(call, called.packed)
             except BrokenExecutor:  # its process died while it was idle
+                self._broken.append(pool)
                 self._free += 1
                 self._waiting.appendleft(called)
                 continue
@@ -158,6 +161,7 @@ class ProcessPool(Executor):
             if is_tried_again:
                 self._waiting.appendleft(called)
             if is_lost:
+                self._broken.append(pool)
                 self._free += 1
             else:
                 self._idle.append(pool)

@@ -11,18 +11,13 @@ stands for it. Threads cannot be stopped: leaving early waits for the shards tha
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -59,6 +54,11 @@ def engine_mistakes(name: str, engine: str) -> list[str]:
             "the workers; give a tls:// address"
         ]
     return []
+
+
+def cheapest(engine: Engine, workers: int) -> Engine:
+    """Return the engine, or threads where it is one process: this one does as well."""
+    return "threads" if engine == "processes" and workers == 1 else engine
 
 
 def _scheme_and_host(address: str) -> tuple[str, str]:
@@ -253,8 +253,10 @@ class _Task:
 class _Course(Generic[Shard, Result]):
     """Shards that are begun and settled, while their results are used elsewhere.
 
+    What it costs to wait for one does not depend on how many are at work.
+
     Attributes:
-        tasks: The shards that were taken and not given out, in their order.
+        held: How many shards were taken and not given out.
     """
 
     def __init__(
@@ -263,35 +265,47 @@ class _Course(Generic[Shard, Result]):
         shards: Iterable[Shard],
         lost: Callable[[Shard], Result] | None,
     ) -> None:
-        self.tasks: deque[_Task] = deque()
+        self.held = 0
         self._function = function
         self._source = enumerate(shards)
         self._lost = lost
+        self._ended: SimpleQueue[_Task] = SimpleQueue()
 
-    def begin(self, pool: Executor, most: int) -> None:
-        """Begin shards until as many are there as may be."""
-        for place, shard in islice(self._source, max(most - len(self.tasks), 0)):
-            self.tasks.append(_Task(place, shard, pool.submit(self._function, shard)))
+    def begin(self, pool: Executor, most: int) -> list[_Task]:
+        """Begin shards until as many are held as may be; return their tasks."""
+        begun = []
+        for place, shard in islice(self._source, max(most - self.held, 0)):
+            begun.append(_Task(place, shard, pool.submit(self._function, shard)))
+            begun[-1].run.add_done_callback(partial(_put, self._ended, begun[-1]))
+            self.held += 1
+        return begun
 
-    def wait(self, seconds: float | None) -> None:
-        """Wait until a task is done that was not yet, or the time is over.
+    def ended(self, seconds: float | None) -> list[_Task]:
+        """Return the tasks that are done and were not told of, as soon as there is one.
+
+        Args:
+            seconds: How long it waits for one; None is until there is one.
 
         Raises:
-            Exception: What any of the tasks raised, with the name of its shard.
+            Exception: What any of them raised, with the name of its shard.
         """
-        at_work = [task for task in self.tasks if not task.run.done()]
-        wait([task.run for task in at_work], timeout=seconds, return_when=FIRST_COMPLETED)
-        for task in self.tasks:
-            if task.run.done():
-                _refuse_failed(task)
+        found = []
+        with suppress(Empty):
+            found.append(self._ended.get(timeout=seconds))
+            while True:
+                found.append(self._ended.get_nowait())
+        for task in found:
+            _refuse_failed(task)
+        return found
 
-    def result(self, task: _Task) -> Result:
-        """Return what came of a task that is done.
+    def given(self, task: _Task) -> Result:
+        """Give out what came of a task that is done.
 
         Raises:
             StreamingError: Its worker died in every attempt, and nothing may stand for that.
             Exception: What it raised.
         """
+        self.held -= 1
         _refuse_failed(task)
         if task.run.exception() is None:
             result: Result = task.run.result()
@@ -302,6 +316,10 @@ class _Course(Generic[Shard, Result]):
                 " leave the shard out or give it more memory"
             )
         return self._lost(task.shard)
+
+
+def _put(ended: "SimpleQueue[_Task]", task: _Task, run: Future[Any]) -> None:
+    ended.put(task)
 
 
 def _refuse_failed(task: _Task) -> None:
@@ -315,14 +333,16 @@ def _refuse_failed(task: _Task) -> None:
 def _in_order(
     course: _Course[Shard, Result], engine: Engine | Executor, workers: int, attempts: int
 ) -> Generator[Result, None, None]:
+    tasks: deque[_Task] = deque()
     with _working(engine, workers, attempts) as pool:
         while True:
-            course.begin(pool, _ahead(pool, workers))
-            if not course.tasks:
+            tasks.extend(course.begin(pool, _ahead(pool, workers)))
+            if not tasks:
                 return
-            while not course.tasks[0].run.done():
-                course.wait(None)
-            yield course.result(course.tasks.popleft())
+            course.ended(0)  # a failure is told at once, and nothing is kept that was given out
+            while not tasks[0].run.done():
+                course.ended(None)
+            yield course.given(tasks.popleft())
 
 
 def _ahead(pool: Executor, workers: int) -> int:
@@ -340,11 +360,10 @@ def _as_settled(
     with _working(engine, workers, attempts) as pool:
         while True:
             course.begin(pool, workers)
-            if not course.tasks:
+            if not course.held:
                 return
-            course.wait(POLL_SECONDS if tick else None)
+            ended = course.ended(POLL_SECONDS if tick else None)
             if tick:
                 tick()
-            for task in [task for task in course.tasks if task.run.done()]:
-                course.tasks.remove(task)
-                yield task.place, course.result(task)
+            for task in ended:
+                yield task.place, course.given(task)
