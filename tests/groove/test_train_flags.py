@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import multiprocessing
+import sys
 import threading
 import time
 from pathlib import Path
@@ -599,6 +600,25 @@ def test_jobs_are_worker_processes(place):
     assert multiprocessing.active_children() == []
 
 
+@flag("engine")
+def test_engine_is_what_the_jobs_are(place):
+    beats(place, 8)
+    seen, told = set(), sys.getprofile()
+
+    def watch(*_):
+        seen.add(threading.current_thread().name.partition("_")[0])
+
+    threading.setprofile(watch)
+    try:
+        by_flags(place, "--jobs", 2, "--engine", "threads", "--save-every", 2)
+    finally:
+        threading.setprofile(told)
+    assert "worker" in seen
+    assert multiprocessing.active_children() == []
+    found = by_flags(place, "--engine", "fibres", code=2)
+    assert "engine: 'fibres' is none of 'threads', 'processes', 'dask:ADDRESS'" in found.error
+
+
 # --- what changes the counts, and what does not
 
 OTHER_VALUES = {
@@ -618,8 +638,9 @@ OTHER_VALUES = {
     "validation": Path("corpus"),
     "validate_every": 3,
     "jobs": 2,
+    "engine": "threads",
 }
-NEEDS = {"validate_every": {"validation": Path("corpus")}}
+NEEDS = {"validate_every": {"validation": Path("corpus")}, "engine": {"jobs": 2}}
 # Which of the files are counted at all, or under which labels; each has its own check when a
 # store is continued or shards are merged, or the run says by `stopped` that it is not complete.
 SHARES = {"shard_index", "num_shards", "max_files", "max_ngrams", "labels", "sqlite_path"}

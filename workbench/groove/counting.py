@@ -1,11 +1,13 @@
-"""Counting a batch of files: bytes in, rows of counts out, nothing else touched.
+"""Counting batches of files: bytes in, rows of counts out, nothing else touched.
 
-A batch is counted in this process or in a worker; the rows of a corpus are the sum of the rows
-of its batches, however it was cut.
+A batch is counted in this process or by a worker; the rows of a corpus are the sum of the rows
+of its batches, however it was cut. A batch that its worker dies of is therefore counted file by
+file, so that only the file at fault is left out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ from workbench.groove.pieces import piece_keys
 from workbench.groove.streams import LABEL_KINDS, PIECES, Columns, columns_of, streams_of
 from workbench.music.midi import Refusal, read_midi_file
 from workbench.streaming.tally import Rows, counted
+from workbench.streaming.workers import Engine, cheapest, executor, map_ordered
+
+KILLED_WORKER = "killed_worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +52,21 @@ class Batch:
     def __str__(self) -> str:
         return f"files {self.indices[0]} to {self.indices[-1]} ({self.names[0]} ...)"
 
-    def head(self, files: int) -> "Batch":
-        """Return a batch of the first files of this one."""
-        return Batch(
-            first=self.first,
-            indices=self.indices[:files],
-            names=self.names[:files],
-            root=self.root,
-            sizes=self.sizes[:files],
-            is_first=self.is_first[:files],
-            labels=self.labels,
-            options=self.options,
+    def part(self, start: int, stop: int) -> "Batch":
+        """Return a batch of the files of this one from one place to before another."""
+        chosen = slice(start, stop)
+        return replace(
+            self,
+            first=self.first + start,
+            indices=self.indices[chosen],
+            names=self.names[chosen],
+            sizes=self.sizes[chosen],
+            is_first=self.is_first[chosen],
         )
+
+    def singles(self) -> Iterator["Batch"]:
+        """Give a batch of each file."""
+        return (self.part(place, place + 1) for place in range(len(self.names)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,6 +129,26 @@ def count_batch(batch: Batch) -> BatchCounts:
     )
 
 
+def count_batches(
+    batches: Iterable[Batch], *, engine: Engine, workers: int
+) -> Generator[BatchCounts, None, None]:
+    """Give the counts of batches, in order; a file that its worker dies of is skipped.
+
+    Args:
+        batches: The batches.
+        engine: What counts them; one process is this one.
+        workers: How many, at least 1.
+
+    Raises:
+        StreamingError: The engine cannot be used.
+    """
+    if cheapest(engine, workers) == "threads":  # none dies alone
+        yield from map_ordered(count_batch, batches, engine="threads", workers=workers)
+        return
+    with executor(engine, workers) as pool:
+        yield from _counted_by(pool, workers, batches)
+
+
 def read_performances(batch: Batch) -> Performances:
     """Read the files of a batch onto the grid."""
     found = Performances()
@@ -156,6 +184,32 @@ def labelled_columns(
 def label_kinds(labels: Labels) -> tuple[str, ...]:
     """Return the kinds of labels that a table has, in their usual order."""
     return tuple(kind for kind in LABEL_KINDS if kind in labels.vocabulary)
+
+
+def _counted_by(
+    pool: Executor, workers: int, batches: Iterable[Batch]
+) -> Generator[BatchCounts, None, None]:
+    results: Iterator[BatchCounts | Batch] = map_ordered(
+        count_batch, batches, engine=pool, workers=workers, lost=_itself
+    )
+    for result in results:
+        if isinstance(result, BatchCounts):
+            yield result
+        elif len(result.names) == 1:
+            yield _killed(result)
+        else:  # by the same workers, so that whose death it is stays known
+            yield from _counted_by(pool, workers, result.singles())
+
+
+def _itself(batch: Batch) -> Batch:
+    return batch
+
+
+def _killed(batch: Batch) -> BatchCounts:
+    """Return the counts of a batch of one file, which its worker died of."""
+    detail = "its worker died in every attempt (killed, or out of memory)"
+    skip = Skip(reason=KILLED_WORKER, detail=detail)
+    return BatchCounts(batch=batch, rows={}, skips={0: skip}, notes_of_file=np.zeros(1, np.int64))
 
 
 def _read(batch: Batch, place: int, name: str) -> Grid | Skip:

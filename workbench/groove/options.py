@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench import options
+from workbench.streaming.workers import engine_mistakes
 
 # What changes the counts; shards, stores and merges must agree in all of these.
 COUNTING_FIELDS = (
@@ -80,7 +81,9 @@ class TrainOptions:
         smoothing: Estimator of the finished model.
         validation: Folder of MIDI files scored while training, at every `validate_every` files.
         validate_every: Files between two validation scores, 0 is never [0..].
-        jobs: Worker processes; 1 counts in this process [1..].
+        jobs: Workers; 1 counts in this process, but for a cluster [1..].
+        engine: What the workers are: `threads`, `processes` or `dask:ADDRESS`, the scheduler of a
+            cluster whose machines see the same files; counts are the same with any.
     """
 
     shard_index: int = 0
@@ -123,11 +126,12 @@ class TrainOptions:
     validation: Path | None = None
     validate_every: int = 0
     jobs: int = 1
+    engine: str = "processes"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         options.check(self)
-        found = []
+        found = engine_mistakes("engine", self.engine)
         if self.shard_index >= self.num_shards:
             found.append(
                 f"shard_index: {self.shard_index} is not below num_shards {self.num_shards}; "
@@ -277,7 +281,9 @@ class TokenizeOptions:
         labels: CSV table with a column `file` and any of `style`, `drummer`, `section`.
         held_out: Share of the pieces kept back, to stop and to weigh models by [0..0.5].
         shard_rows: Rows of a shard at most [64..].
-        jobs: Worker processes; 1 reads in this process [1..].
+        jobs: Workers; 1 reads in this process, but for a cluster [1..].
+        engine: What the workers are: `threads`, `processes` or `dask:ADDRESS`, the scheduler of a
+            cluster whose machines see the same files; shards are the same with any.
     """
 
     resolution: int = 4
@@ -289,10 +295,12 @@ class TokenizeOptions:
     held_out: float = 0.05
     shard_rows: int = 2048
     jobs: int = 1
+    engine: str = "processes"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         options.check(self)
+        options.refuse(engine_mistakes("engine", self.engine))
 
     @property
     def counting(self) -> TrainOptions:

@@ -17,10 +17,14 @@ are those of `streams`; tempo in quarter notes a minute.
 
 import hashlib
 import json
+import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,12 @@ import pyarrow.parquet as pq
 
 from workbench.caching.files import refuse_other, replacing_folder, sweep
 from workbench.errors import GrooveError
-from workbench.groove.counting import Batch, labelled_columns, read_performances
+from workbench.groove.counting import (
+    KILLED_WORKER,
+    Batch,
+    labelled_columns,
+    read_performances,
+)
 from workbench.groove.grid import Grid
 from workbench.groove.inputs import REPEATS, repeats_of, where_number
 from workbench.groove.labels import TEMPOS, Labels, number_of, read_labels, tempo_name
@@ -41,8 +50,10 @@ from workbench.groove.streams import Columns, Ints
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.filelist import FileList
 from workbench.streaming.source import Source, SourceFile
-from workbench.streaming.workers import map_ordered
+from workbench.streaming.workers import cheapest, executor, map_ordered
 from workbench.streaming.writer import ShardLimits, ShardWriter
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 DESCRIPTION = "tokens.json"
@@ -153,6 +164,11 @@ class _Work:
     def __str__(self) -> str:
         return str(self.batch)
 
+    def singles(self) -> Iterator["_Work"]:
+        """Give the work of each file."""
+        for batch, digest in zip(self.batch.singles(), self.digests, strict=True):
+            yield _Work(batch=batch, digests=(digest,))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
@@ -189,9 +205,9 @@ def tokenize(
     work = _work(files, digests, labels, options)
     skipped: Counter[str] = Counter()
     with replacing_folder(output) as scratch:
-        with _Shards(scratch, options) as shards:
+        with _Shards(scratch, options) as shards, closing(_read_all(work, options)) as found:
             began = time.monotonic()
-            for number, read in enumerate(_read_all(work, options.jobs), 1):
+            for number, read in enumerate(found, 1):
                 for piece in read.pieces:
                     shards.add("held" if is_held_out(piece.digest, options) else "train", piece)
                 skipped.update(read.skipped)
@@ -367,7 +383,7 @@ def _work(
             first=first,
             indices=tuple(indices),
             names=names,
-            root=files.root,
+            root=files.root.absolute(),  # whoever reads may stand elsewhere
             sizes=tuple(int(files.sizes[index]) for index in indices),
             is_first=tuple(before.get(index) != digests[index] for index in indices),
             labels=labels.of(names),
@@ -376,10 +392,32 @@ def _work(
         yield _Work(batch=batch, digests=tuple(digests[index] for index in indices))
 
 
-def _read_all(work: Iterable[_Work], jobs: int) -> Iterator[_Read]:
-    if jobs == 1:
-        return map(_read, work)
-    return map_ordered(_read, work, engine="processes", workers=jobs)
+def _read_all(work: Iterable[_Work], options: TokenizeOptions) -> Generator[_Read, None, None]:
+    """Give what batches of files gave, in order."""
+    engine, workers = options.engine, options.jobs
+    if cheapest(engine, workers) == "threads":  # none dies alone
+        yield from map_ordered(_read, work, engine="threads", workers=workers)
+        return
+    with executor(engine, workers) as pool:
+        yield from _read_by(pool, workers, work)
+
+
+def _read_by(pool: Executor, workers: int, work: Iterable[_Work]) -> Iterator[_Read]:
+    lost = partial(_read_singly, pool, workers)
+    return map_ordered(_read, work, engine=pool, workers=workers, lost=lost)
+
+
+def _read_singly(pool: Executor, workers: int, work: _Work) -> _Read:
+    """Return what the files of a batch gave that its worker died of; the one at fault nothing."""
+    if len(work.digests) == 1:
+        logger.warning("skipped %s: its worker died in every attempt", work.batch.names[0])
+        return _Read(pieces=[], skipped={KILLED_WORKER: 1})
+    pieces: list[TokenPiece] = []
+    skipped: Counter[str] = Counter()
+    for read in _read_by(pool, workers, work.singles()):
+        pieces += read.pieces
+        skipped.update(read.skipped)
+    return _Read(pieces=pieces, skipped=skipped)
 
 
 def _read(work: _Work) -> _Read:

@@ -10,7 +10,7 @@ import gc
 import logging
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from workbench.caching.files import refuse_other, sweep
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import GrooveError, StreamingError
-from workbench.groove.counting import Batch, BatchCounts, count_batch
+from workbench.groove.counting import Batch, BatchCounts, count_batch, count_batches
 from workbench.groove.files import midi_files
 from workbench.groove.grid import Skip, best_resolution
 from workbench.groove.labels import Labels, read_labels
@@ -35,7 +35,6 @@ from workbench.music.midi import Midi, read_midi_file
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.filelist import FileList, first_occurrences
 from workbench.streaming.tally import TallyStore, keys_within
-from workbench.streaming.workers import map_ordered
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ class Corpus:
             first=places[0],
             indices=indices,
             names=tuple(self.files.name(index) for index in indices),
-            root=self.files.root,
+            root=self.files.root.absolute(),  # whoever counts may stand elsewhere
             sizes=tuple(int(self.files.sizes[index]) for index in indices),
             is_first=tuple(bool(self.is_first[index]) for index in indices),
             labels=self.labels.of(self.files.name(index) for index in indices),
@@ -303,7 +302,8 @@ class _Counting:
         tallied.stopped = self._stop()
         if tallied.stopped is None:
             batches = self.corpus.batches(tallied.position)
-            with closing(_counted(batches, self.options.jobs)) as counted:
+            engine, workers = self.options.engine, self.options.jobs
+            with closing(count_batches(batches, engine=engine, workers=workers)) as counted:
                 for counts in counted:
                     self._take(self._within_limits(counts))
                     tallied.stopped = self._stop()
@@ -347,7 +347,7 @@ class _Counting:
             reached = np.flatnonzero(so_far + np.cumsum(each) >= limit)
             if limit and len(reached):
                 files = min(files, int(reached[0]) + 1)
-        return counts if files == len(is_kept) else count_batch(counts.batch.head(files))
+        return counts if files == len(is_kept) else count_batch(counts.batch.part(0, files))
 
     def _stop(self) -> str | None:
         if self.tallied.position >= self.corpus.shard_files:
@@ -417,13 +417,6 @@ class _Counting:
             fresh=tallied.position - self.resumed_at,
             numbers=numbers,
         )
-
-
-def _counted(batches: Iterable[Batch], jobs: int) -> Generator[BatchCounts, None, None]:
-    if jobs == 1:
-        yield from map(count_batch, batches)
-    else:
-        yield from map_ordered(count_batch, batches, engine="processes", workers=jobs)
 
 
 def _resumed(store: TallyStore, corpus: Corpus) -> Tallied:

@@ -166,7 +166,9 @@ def read_midi_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Midi | Refusal:
         if status.st_size > max_bytes:
             return _too_large(status.st_size, max_bytes)
         data = path.read_bytes()
-    except (OSError, ValueError, MemoryError) as error:  # ValueError: a path with a zero byte
+    except OSError as error:  # told without its path, which differs from machine to machine
+        return Refusal(reason="io_error", detail=f"[Errno {error.errno}] {error.strerror}")
+    except (ValueError, MemoryError) as error:  # ValueError: a path with a zero byte
         return Refusal(reason="io_error", detail=str(error))
     return read_midi(data, max_bytes=max_bytes)
 
