@@ -220,7 +220,7 @@ def test_a_bad_file_costs_its_own_song(sounds, tmp_path, folder, monkeypatch):
     assert_holds(FeatureCache(folder, SPEC), sounds[:2])
     read = []
     contents_of = module._contents
-    monkeypatch.setattr(module, "_contents", lambda s: read.append(str(s)) or contents_of(s))
+    monkeypatch.setattr(module, "_contents", lambda *s: read.append(str(s[0])) or contents_of(*s))
     again = warm(folder, [bad, sounds[0], gone], OPTIONS)
     assert read == [str(gone)]  # what was refused for its bytes is not decoded again
     assert again.refused[named] == told.refused[named]
@@ -239,7 +239,7 @@ def test_what_was_refused_is_tried_again_by_another_decoder(tmp_path, folder, mo
     warm(folder, [bad], OPTIONS)
     read = []
     contents_of = module._contents
-    monkeypatch.setattr(module, "_contents", lambda s: read.append(str(s)) or contents_of(s))
+    monkeypatch.setattr(module, "_contents", lambda *s: read.append(str(s[0])) or contents_of(*s))
     warm(folder, [bad], OPTIONS)
     assert read == []
     monkeypatch.setattr(module, "_DECODER", "libsndfile 99")

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -268,10 +269,11 @@ def test_a_second_extraction_writes_only_what_is_not_there(game: Path, tmp_path:
     assert (tmp_path / "magic" / "Info.dat").read_bytes() != b"mine"
 
 
-@flag("workers")
-def test_processes_write_the_same_folders(game: Path, tmp_path: Path) -> None:
+@flag("workers", "engine")
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_workers_write_the_same_folders(game: Path, tmp_path: Path, engine: str) -> None:
     one = extract(game, tmp_path / "one")
-    two = extract(game, tmp_path / "two", ExtractOptions(workers=2))
+    two = extract(game, tmp_path / "two", ExtractOptions(workers=2, engine=engine))
     assert one.refused == two.refused
 
     def held(folder: Path) -> dict[str, bytes]:
@@ -384,6 +386,22 @@ def test_a_mistake_in_reading_costs_one_level(
     monkeypatch.setattr(bundles, "read_bundle", fails)
     done = extract(game, tmp_path / "maps", ExtractOptions())
     assert done.refused == {**whole.refused, first.stem: "crash"}
+
+
+@pytest.mark.soak
+def test_a_level_that_kills_its_worker_costs_itself(
+    game: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = Path(__file__).parents[1] / "deadly"  # it kills whoever opens a file of some name
+    monkeypatch.setenv("PYTHONPATH", str(deadly), prepend=":")
+    levels = tmp_path / "game" / LEVELS[0]
+    levels.mkdir(parents=True)
+    for name in ("magic", "kills_its_reader"):
+        shutil.copy(game / LEVELS[0] / "magic", levels / name)
+    done = extract(tmp_path / "game", tmp_path / "maps", ExtractOptions(workers=2))
+    assert done.refused == {"kills_its_reader": "killed_worker"}
+    assert (done.levels, done.written) == (2, 1)
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["magic"]
 
 
 def test_speeds_of_characteristics_do_not_overwrite_each_other() -> None:

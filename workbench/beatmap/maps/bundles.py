@@ -36,8 +36,9 @@ from workbench.beatmap.maps.tempos import of_audio
 from workbench.caching.files import replacing_folder, sweep
 from workbench.errors import BeatmapError, SourceError
 from workbench.progress import Progress, Show, silent
-from workbench.streaming.workers import Engine, map_ordered
+from workbench.streaming.workers import cheapest, map_ordered
 
+KILLED_WORKER = "killed_worker"
 EXTRA = "pip install 'workbench[bundles]'"
 PACKS = Path("Beat Saber_Data/StreamingAssets/aa/StandaloneWindows64")
 LEVELS = (Path("Beat Saber_Data/StreamingAssets/BeatmapLevelsData"), Path("DLC/Levels"))
@@ -176,13 +177,16 @@ def extract(
     bundles = level_bundles(game)
     packs = read_packs(game / PACKS)
     tasks = [
-        _Task(bundle=path, pack=packs.get(path.stem.casefold()), folder=folder, options=options)
+        _Task(
+            bundle=path.absolute(),  # whoever reads it may stand elsewhere
+            pack=packs.get(path.stem.casefold()),
+            folder=folder.absolute(),
+            options=options,
+        )
         for path in bundles
     ]
     counts, refused = {"written": 0, "here": 0}, {}
-    engine: Engine = "processes" if options.workers > 1 else "threads"
-    outcomes = map_ordered(_extracted, tasks, engine=engine, workers=options.workers)
-    for task, outcome in zip(tasks, outcomes, strict=True):
+    for task, outcome in zip(tasks, _outcomes(tasks, options), strict=True):
         if outcome in counts:
             counts[outcome] += 1
         else:
@@ -363,8 +367,21 @@ class _Task:
         return str(self.bundle)
 
 
+def _outcomes(tasks: Sequence[_Task], options: ExtractOptions) -> Iterator[str]:
+    """Give what became of each level."""
+    engine, workers = options.engine, options.workers
+    used = cheapest(engine, workers)
+    return map_ordered(_extracted, tasks, engine=used, workers=workers, lost=_killed)
+
+
+def _killed(task: _Task) -> str:
+    logger.warning("%s: left out; its worker died in every attempt", task.bundle.name)
+    sweep(task.folder / task.bundle.stem)
+    return KILLED_WORKER
+
+
 def _extracted(task: _Task) -> str:
-    """Write one level; return `written`, `here`, or the reason why not. In a worker."""
+    """Write one level; return `written`, `here`, or the reason why not. By a worker."""
     target = task.folder / task.bundle.stem
     if (target / ORIGIN_NAME).exists() and not task.options.again:
         return "here"

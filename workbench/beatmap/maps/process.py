@@ -11,12 +11,13 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workbench.beatmap.maps.manifest import (
     MANIFEST,
     Manifest,
+    Skip,
     no_counts,
     read_manifest,
 )
@@ -30,7 +31,9 @@ from workbench.errors import OptionsError, SinkError, SourceError
 from workbench.options import refuse
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.sink import FolderSink
-from workbench.streaming.workers import map_ordered
+from workbench.streaming.workers import cheapest, map_ordered
+
+KILLED_WORKER = "killed_worker"
 
 _LOCK = "lock"
 _OF_A_STORE = {"fingerprint", "listed", "files"}  # keys that every manifest of ours has
@@ -73,7 +76,7 @@ def process(
         SourceError: A folder of maps is not there, or there is no map in it.
         BeatmapError: Its manifest cannot be used, or one of its files is gone or damaged.
         SinkError: It cannot be written; or another process writes there.
-        StreamingError: A worker process dies of a map, which is named.
+        StreamingError: The workers cannot be had.
     """
     begun = time.monotonic()
     places = places_of(folders)
@@ -102,8 +105,18 @@ def process(
 
 
 def _read_all(places: Sequence[Place], options: ProcessOptions) -> Generator[ReadMap, None, None]:
-    engine = "threads" if options.workers == 1 else options.engine
-    yield from map_ordered(read_map, places, engine=engine, workers=options.workers)
+    engine, workers = options.engine, options.workers
+    used = cheapest(engine, workers)
+    # whoever reads may stand elsewhere
+    anywhere = (replace(place, path=place.path.absolute()) for place in places)
+    yield from map_ordered(read_map, anywhere, engine=used, workers=workers, lost=_killed)
+
+
+def _killed(place: Place) -> ReadMap:
+    """Return that a map was left out which its worker died of."""
+    detail = "its worker died in every attempt (killed, or out of memory)"
+    skip = Skip(place=place.name, reason=KILLED_WORKER, detail=detail, is_map=True)
+    return ReadMap(rows={}, skips=(skip,))
 
 
 def _begun(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from workbench import options
 from workbench.streaming.options import RetryOptions
+from workbench.streaming.workers import engine_mistakes
 
 SERVICE_URL = "https://api.beatsaver.com"
 
@@ -93,12 +94,16 @@ class ExtractOptions:
         audio: What the audio is written as; `flac` is whole and about half of `wav`, which the
             original wrote; both are of 16 bits.
         again: Write levels anew that are here already.
-        workers: Processes; 1 works in this process [1..].
+        workers: How many levels are read at the same time; 1 reads them in this process, but for a
+            cluster [1..].
+        engine: What the workers are: `threads`, `processes` or `dask:ADDRESS`, the scheduler of a
+            cluster whose machines see the same files; the maps are the same with any.
     """
 
     audio: Literal["flac", "wav"] = "flac"
     again: bool = False
     workers: int = 1
+    engine: str = "processes"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -107,3 +112,4 @@ class ExtractOptions:
             OptionsError: With every mistake, one a line.
         """
         options.check(self)
+        options.refuse(engine_mistakes("engine", self.engine))

@@ -41,7 +41,7 @@ from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError, CachingError
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.sink import FolderSink
-from workbench.streaming.workers import map_ordered
+from workbench.streaming.workers import cheapest, map_ordered
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ def warm(
     Raises:
         BeatmapError: The folder holds something else; or the budget is too small.
         SinkError: A shard could not be written.
-        StreamingError: A worker process died of one song again and again; it is named.
+        StreamingError: The workers cannot be had.
     """
     _refuse_other(folder)
     with alone(folder / _LOCK, folder, "run", BeatmapError):
@@ -419,11 +419,21 @@ class _Run:
         self._asked, self._total = frozenset(sounds), len(sounds)
         waiting = self._waiting(sounds)
         self._commit({})
+        threads = torch.get_num_threads()
+        try:
+            self._compute(waiting)
+        finally:
+            torch.set_num_threads(threads)  # of this thread, and of those to come
+        self._tell()
+
+    def _compute(self, waiting: Mapping[str, SongSound]) -> None:
+        engine, workers = self._options.engine, self._options.workers
         results = map_ordered(
-            partial(_computed, self._spec),
+            partial(_computed, self._spec, Path.cwd()),
             waiting.values(),
-            engine="processes" if self._options.workers > 1 else "threads",
-            workers=self._options.workers,
+            engine=cheapest(engine, workers),
+            workers=workers,
+            lost=_killed,
         )
         shard = _OpenShard(self._folder / _STAGING, self._spec)
         with closing(results):  # type: ignore[type-var]  # it is a generator
@@ -434,7 +444,6 @@ class _Run:
                     shard = _OpenShard(self._folder / _STAGING, self._spec)
                 self._tell()
         self._add(shard)
-        self._tell()
 
     def _take(
         self, key: str, sound: SongSound, result: "Features | _Refusal", shard: "_OpenShard"
@@ -621,12 +630,23 @@ class _OpenShard:
         return self._packed, self._index
 
 
-def _computed(spec: MelSpec, sound: SongSound) -> Features | _Refusal:
-    """Return the features of a song, or why it has none; it works in any process."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as many processes share the machine, and sums are the same
+def _killed(sound: SongSound) -> Features | _Refusal:
+    """Return that a song has no features since its worker died of it; another run tries again."""
+    reason = f"{sound}: its worker died in every attempt (killed, or out of memory)"
+    return _Refusal(kind="killed_worker", reason=reason)
+
+
+def _computed(spec: MelSpec, base: Path, sound: SongSound) -> Features | _Refusal:
+    """Return the features of a song, or why it has none; it works in any process.
+
+    Args:
+        spec: What is computed.
+        base: The folder that paths begin at.
+        sound: The song.
+    """
+    torch.set_num_threads(1)  # as many workers share the machine, and sums are the same
     try:
-        contents = _contents(sound)
+        contents = _contents(sound, base)
         if audio_digest(contents) != sound.digest:
             raise BeatmapError(
                 "the audio is another than when the map was read; read it again", "changed_audio"
@@ -634,14 +654,12 @@ def _computed(spec: MelSpec, sound: SongSound) -> Features | _Refusal:
         return mel(song_samples(contents, spec.sample_rate), spec, sound.time_map)
     except BeatmapError as error:
         return _Refusal(kind=error.kind, reason=str(error))
-    finally:
-        torch.set_num_threads(threads)
 
 
-def _contents(sound: SongSound) -> Sequence[bytes]:
+def _contents(sound: SongSound, base: Path) -> Sequence[bytes]:
     if not sound.names:
         raise BeatmapError("the song names no audio file", "no_audio")
-    is_folder = sound.path.is_dir()
-    place = Place(name=str(sound.path), path=sound.path, kind="folder" if is_folder else "zip")
+    path = base / sound.path
+    place = Place(name=str(sound.path), path=path, kind="folder" if path.is_dir() else "zip")
     with place.open() as files:
         return [files.read(name) for name in sound.names]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from workbench import options
 from workbench.caching.fingerprint import fingerprint
+from workbench.streaming.workers import engine_mistakes
 
 # Raised whenever the same audio and spec come to other numbers than before.
 FORMAT = 2
@@ -53,7 +54,10 @@ class CacheOptions(MelSpec):
     """How features are computed and kept.
 
     Attributes:
-        workers: Processes that compute them; 1 is this one [1..].
+        workers: How many songs are computed at the same time; 1 computes them in this process, but
+            for a cluster [1..].
+        engine: What the workers are: `threads`, `processes` or `dask:ADDRESS`, the scheduler of a
+            cluster whose machines see the same files; features are the same with any.
         shard_mb: A shard ends when it is as long, MB; what is killed loses the work since the last
             one at most [0.001..].
         budget_mb: The folder's shards take no more than this, MB; those that were asked for the
@@ -62,9 +66,15 @@ class CacheOptions(MelSpec):
     """
 
     workers: int = 1
+    engine: str = "processes"
     shard_mb: float = 32.0
     budget_mb: float = 0.0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        MelSpec.__post_init__(self)  # a class with slots is another than super() knows
+        options.refuse(engine_mistakes("engine", self.engine))
 
     @property
     def spec(self) -> MelSpec:
