@@ -322,6 +322,18 @@ def test_workers_are_threads_beside_this_one_and_change_no_row(untold, tmp_path)
     assert rows_of(tmp_path / "2") == rows_of(tmp_path / "1")
 
 
+@flag("engine")
+def test_engine_is_what_the_workers_are(untold, tmp_path):
+    HEARD.clear()
+    flags = ["--workers", 2, "--engine", "processes", *STT]
+    gathered_by(untold, "--to", tmp_path / "processes", *flags)
+    assert {beside for _, beside in HEARD} == {0}  # no thread of this process
+    gathered_by(untold, "--to", tmp_path / "threads", *STT)
+    assert rows_of(tmp_path / "processes") == rows_of(tmp_path / "threads")
+    told = gathered_by(untold, "--to", tmp_path / "none", "--engine", "fibres", code=2)
+    assert "engine: 'fibres' is none of 'threads', 'processes'" in told.error
+
+
 # --- speech-to-text
 
 

@@ -183,6 +183,13 @@ def open_archives(asked: Asked, layout: Layout, work: Path, options: GatherOptio
             f"{asked.said}: its lists are others than those that were gathered; bring those back, "
             "or start over with --fresh"
         )
+    clips_of = ListedClips(
+        place=asked.said,
+        transcripts=Transcripts(
+            tables, layout.rows_of, layout.columns, work / LISTS, options.retries
+        ),
+        language="" if layout.tells_language else options.language or layout.language,
+    )
     return SpeechSource(
         said=asked.said,
         name=asked.name,
@@ -193,13 +200,8 @@ def open_archives(asked: Asked, layout: Layout, work: Path, options: GatherOptio
             headers=place.headers,
         ),
         rows_of=ArchiveRows(),
-        clips_of=ListedClips(
-            place=asked.said,
-            transcripts=Transcripts(
-                tables, layout.rows_of, layout.columns, work / LISTS, options.retries
-            ),
-            language="" if layout.tells_language else options.language or layout.language,
-        ),
+        clips_of=clips_of,
+        prepared=clips_of.prepared,
     )
 
 

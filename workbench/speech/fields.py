@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from workbench.errors import SourceError
 from workbench.options import did_you_mean
 from workbench.speech.source import CLIPS
-from workbench.speech.transcripts import Transcripts
+from workbench.speech.transcripts import Lookup, Transcripts
 
 # The usual names of each field, the most telling first.
 USUAL = {
@@ -173,13 +173,24 @@ class ListedClips:
 
     Attributes:
         place: What errors call the source.
-        transcripts: What the lists say.
+        transcripts: What the lists say; a `Lookup` may be sent to other processes.
         language: Of all clips, where lists do not tell; empty where nobody does.
     """
 
     place: str
-    transcripts: Transcripts
+    transcripts: Transcripts | Lookup
     language: str = ""
+
+    def prepared(self) -> "ListedClips":
+        """Return it with the lists on disk, so that it may be sent to other processes.
+
+        Raises:
+            SourceError: The lists cannot be fetched or read.
+            StreamingError: There is no room for them.
+        """
+        if isinstance(self.transcripts, Lookup):
+            return self
+        return replace(self, transcripts=self.transcripts.here())
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return a batch of the schema CLIPS, of one of the schema MEMBERS.

@@ -86,7 +86,7 @@ def open_tables(asked: Asked, folder: Path, tables: Sequence[Path], clips: Path)
         name=asked.name,
         list=Source(name=asked.said, files=tuple(_file(table, folder) for table in tables)),
         rows_of=rows_of,
-        clips_of=FolderClips(place=asked.said, folder=clips, columns=columns[0]),
+        clips_of=FolderClips(place=asked.said, folder=clips.absolute(), columns=columns[0]),
     )
 
 

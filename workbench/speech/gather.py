@@ -9,7 +9,8 @@ was interrupted ends in the same bytes as one that was not.
 import logging
 import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from workbench.errors import SinkError, SpeechError, StreamingError, WorkbenchEr
 from workbench.progress import Show, silent
 from workbench.speech.audio import Refusal, decode
 from workbench.speech.card import CARD_NAME
-from workbench.speech.cleaning import CleanedBatch, cleaned
+from workbench.speech.cleaning import CleanedBatch, Cleaning, Records, clean_all
 from workbench.speech.dataset import Chunk, Dataset
 from workbench.speech.options import GatherOptions
 from workbench.speech.outlook import Outlook
@@ -36,7 +37,6 @@ from workbench.streaming.ahead import Behind
 from workbench.streaming.reader import Rows
 from workbench.streaming.sink import Sink
 from workbench.streaming.transfer import Transfer
-from workbench.streaming.workers import map_ordered
 
 logger = logging.getLogger(__name__)
 
@@ -184,19 +184,21 @@ class _Run:
     ) -> Generator[tuple[Rows, CleanedBatch], None, None]:
         """Give the rows of a source, and what cleaning made of them, in order."""
         state, options = self._dataset.state.sources[index], self._options
-
-        def clean(rows: Rows) -> tuple[Rows, CleanedBatch]:
-            return rows, cleaned(source.clips_of(rows.batch), options.language, options.audio)
-
-        rows = source.read(
+        clips_of = source.prepared() if source.prepared else source.clips_of
+        cleaning = Cleaning(clips_of=clips_of, language=options.language, audio=options.audio)
+        found = source.read(
             transfer,
             state.position,
             state.token,
             options.streaming_batch_size,
             self._outlook.fetched,
         )
-        # decoders and NumPy let go of the interpreter, and threads need not copy the sound
-        yield from map_ordered(clean, rows, engine="threads", workers=options.workers)
+        waiting: deque[Rows] = deque()  # of which the workers send back only what they made
+        batches = _noted(found, waiting)
+        results = clean_all(batches, cleaning, engine=options.engine, workers=options.workers)
+        with closing(results):
+            for result in results:
+                yield waiting.popleft(), result
 
     def _chunk(self, index: int, source: SpeechSource, rows: Rows, result: CleanedBatch) -> Chunk:
         """Return what of a cleaned batch is to be added."""
@@ -263,6 +265,13 @@ class _Run:
         if not self._options.standardization:
             return ""
         return ".flac" if self._options.flac else ".wav"
+
+
+def _noted(found: Iterable[Rows], waiting: deque[Rows]) -> Iterator[Records]:
+    """Give rows on their way to a worker, and note each on this side."""
+    for rows in found:
+        waiting.append(rows)
+        yield Records(name=str(rows), batch=rows.batch)
 
 
 def _decoded(content: bytes) -> tuple[NDArray[np.float32], int]:

@@ -8,6 +8,7 @@ from typing import Any
 from workbench import options
 from workbench.speech.audio import AudioOptions
 from workbench.streaming.options import RetryOptions
+from workbench.streaming.workers import engine_mistakes
 from workbench.streaming.writer import ShardLimits
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", re.IGNORECASE)
@@ -51,7 +52,10 @@ class GatherOptions:
         trim: Cut silence at both ends of a clip, 30 dB below its loudest part.
         flac: Write sound as FLAC, about half the bytes, instead of WAV.
         private: A repository that is made is private.
-        workers: Threads that clean sound; rows are the same with any number [1..].
+        workers: Workers that clean sound; rows are the same with any number [1..].
+        engine: What the workers are: `threads` or `processes`, of which 1 is this one, or
+            `dask:ADDRESS`, the scheduler of a cluster whose machines see the same files; rows are
+            the same with any.
         enable_stt: Write transcripts that are missing by speech-to-text.
         stt_engines: Which engines, by commas; the surest answer wins. pocketsphinx,
             transformers:MODEL or package.module:function.
@@ -83,6 +87,7 @@ class GatherOptions:
     flac: bool = False
     private: bool = False
     workers: int = 1
+    engine: str = "threads"  # decoders let go of the interpreter, and no sound is copied
     enable_stt: bool = False
     stt_engines: str = (
         "transformers:airesearch/wav2vec2-large-xlsr-53-th,transformers:openai/whisper-large-v3"
@@ -103,7 +108,7 @@ class GatherOptions:
             OptionsError: With every mistake, one a line.
         """
         options.check(self)
-        found = []
+        found = engine_mistakes("engine", self.engine)
         if self.fresh and self.append:
             found.append("fresh and append: one deletes what the other adds to; give one of them")
         if self.flac and not self.standardization:

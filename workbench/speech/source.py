@@ -25,6 +25,10 @@ CLIPS = pa.schema(
 )
 
 
+# Makes a batch of the schema CLIPS of a batch that was read, row by row.
+ClipsOf = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechSource:
     """A source of speech.
@@ -34,7 +38,9 @@ class SpeechSource:
         name: Its name in the rows, as `dataset_name`.
         list: Its files.
         rows_of: How one of its files is read.
-        clips_of: Makes a batch of the schema CLIPS of a batch that was read, row by row.
+        clips_of: Makes clips of its records.
+        prepared: Returns `clips_of` as it may be sent to other processes, once all that it needs is
+            on disk; None where it may go as it is.
         dataset: What is read in place of the files: a `datasets.IterableDataset`, or None.
     """
 
@@ -42,7 +48,8 @@ class SpeechSource:
     name: str
     list: Source
     rows_of: RowFormat
-    clips_of: Callable[[pa.RecordBatch], pa.RecordBatch]
+    clips_of: ClipsOf
+    prepared: Callable[[], ClipsOf] | None = None
     dataset: ResumableDataset | None = None
 
     def read(

@@ -1,6 +1,7 @@
 """What the lists of a source say of its clips, found by the names of the clips' files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -15,6 +16,31 @@ from workbench.streaming.transfer import Transfer
 
 _FORMAT = 1  # of the file that lists become
 _AT_ONCE = 10_000  # lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """What lists say, on disk; it may be sent to other processes.
+
+    Attributes:
+        path: A file that `make_lookup` made.
+        fields: What it says of each clip, in order.
+    """
+
+    path: Path
+    fields: tuple[str, ...]
+
+    def find(self, names: Sequence[str]) -> dict[str, dict[str, str | None]]:
+        """Return what lists say, field by field, of those of some clips that they have.
+
+        Args:
+            names: Names of the clips' files, without folder and ending.
+
+        Raises:
+            StreamingError: The file cannot be read.
+        """
+        found = look_up(self.path, names)
+        return {key: dict(zip(self.fields, row, strict=True)) for key, row in found.items()}
 
 
 class Transcripts:
@@ -58,12 +84,24 @@ class Transcripts:
             SourceError: A list cannot be fetched or read.
             StreamingError: There is no room.
         """
-        path = self._path()
+        return self.here().find(names)
+
+    def here(self) -> Lookup:
+        """Return the file in which names are found, made of the lists where it is not there.
+
+        Raises:
+            AccessError: The server wants another token.
+            SourceError: A list cannot be fetched or read.
+            StreamingError: There is no room.
+        """
+        path = self._path().absolute()
         if not path.exists():
             self._make(path)
-        fields = [name for name in self._columns if name != "audio"]
-        found = look_up(path, names)
-        return {key: dict(zip(fields, row, strict=True)) for key, row in found.items()}
+        return Lookup(path=path, fields=self._fields)
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(name for name in self._columns if name != "audio")
 
     def _path(self) -> Path:
         made_by = [_FORMAT, self.lists.fingerprint, self._columns]
@@ -72,7 +110,7 @@ class Transcripts:
     def _make(self, path: Path) -> None:
         with Transfer(self._folder, self._options, self.lists.headers) as transfer:
             here = [transfer.fetch(file) for file in self.lists.files]
-            fields = [name for name in self._columns if name != "audio"]
+            fields = self._fields
             make_lookup(path, self._rows(here, ["audio", *fields]), ["key", *fields])
             for file in self.lists.files:
                 transfer.drop(file)
