@@ -45,6 +45,8 @@ bench: $(VENV)/test ## measure side by side and print the ratios
 	$(BIN)/python tests/bench/beatmap_generate.py
 	$(BIN)/python tests/bench/playback_plan.py
 	$(BIN)/python tests/bench/playback_timing.py
+	$(BIN)/python tests/bench/runner.py
+	$(BIN)/python tests/bench/scale.py
 
 lint: $(VENV)/dev ## check style, types, imports and notebooks
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """Runs `workbench run` in a process of its own, and finds the kernels that it started."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ TELL_PID = "import os, time\nfrom pathlib import Path\n(Path('pids') / str(os.ge
 
 
 def start(project: Path, *words: str) -> "subprocess.Popen[bytes]":
-    """Start a runner."""
+    """Start a runner, the first of a process group of its own, as a terminal does."""
     (project / "pids").mkdir(exist_ok=True)
     program = "from workbench.cli import main; main()"
     return subprocess.Popen(
@@ -22,7 +24,13 @@ def start(project: Path, *words: str) -> "subprocess.Popen[bytes]":
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
+
+
+def press_ctrl_c(runner: "subprocess.Popen[bytes]") -> None:
+    """Interrupt a runner and the processes beside it, as a terminal does."""
+    os.killpg(runner.pid, signal.SIGINT)
 
 
 def lives(pid: int) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import RunsError
-from workbench.runs.journal import append, read
+from workbench.runs.journal import JOURNAL, append, last_failures, read
 from workbench.runs.occupying import alone
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -93,3 +93,25 @@ def test_a_name_is_held_by_one_and_free_after_its_end(tmp_path: Path) -> None:
             pass
     with alone(tmp_path, ["b.tiny"]):
         pass
+
+
+def test_the_last_failures_are_those_of_runs_that_did_not_end_well_since(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    assert last_failures(path) == []
+    told = {"type": "ValueError", "message": "no drum", "cell": 3}
+    for name, status, error in (
+        ("a-1", "failed", told),
+        ("a-2", "failed", told | {"cell": None}),
+        ("a-3", "failed", None),
+        ("a-1", "done", None),
+        ("a-4", "failed", told),
+        ("a-2", "failed", told),
+    ):
+        record = {"notebook": "beats", "run": name, "status": status, "error": error}
+        append(path, record)
+    assert last_failures(path) == [
+        "beats/a-2: cell 3: ValueError: no drum",
+        "beats/a-4: cell 3: ValueError: no drum",
+        "beats/a-3",
+    ]
+    assert len(last_failures(path, most=1)) == 1

@@ -22,6 +22,7 @@ SPELLINGS = st.sampled_from(
     [
         str,
         lambda text: json.dumps(text)[1:-1],
+        lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
         lambda text: repr(text)[1:-1],
         html.escape,
         lambda text: quote(text, safe="/"),
@@ -98,6 +99,15 @@ def test_a_secret_is_blotted_out_of_a_file_and_nothing_else_is(
     assert redaction.folder(folder) == ["data.bin"]
     assert (folder / "data.bin").read_bytes() == b"\0" + before + b"*" * len(secret) + after
     assert redaction.folder(folder) == []
+
+
+def test_a_secret_is_found_as_utf_8_and_as_latin_1_and_may_be_no_text(tmp_path: Path) -> None:
+    secrets = ("geheim-ü-1234", "bytes-\udcff-1234")
+    words = [b"geheim-\xc3\xbc-1234", b"geheim-\xfc-1234", b"bytes-\xff-1234"]
+    (tmp_path / "all.bin").write_bytes(b"\0".join(words))
+    assert Redaction(secrets=secrets).folder(tmp_path) == ["all.bin"]
+    blots = [b"*" * len(word) for word in words]
+    assert (tmp_path / "all.bin").read_bytes() == b"\0".join(blots)
 
 
 def test_a_form_is_looked_for_in_text_files_and_links_are_not_followed(tmp_path: Path) -> None:

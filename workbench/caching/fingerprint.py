@@ -43,6 +43,18 @@ def source_fingerprint(files: Iterable[Path]) -> str:
     return fingerprint(sorted(digests))
 
 
+def tree_fingerprint(top: Path, files: Iterable[Path]) -> str:
+    """Return the fingerprint of some source files that are known by their places below a folder.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file is not below the folder.
+    """
+    return fingerprint(
+        {file.relative_to(top).as_posix(): source_fingerprint([file]) for file in files}
+    )
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

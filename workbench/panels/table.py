@@ -14,13 +14,15 @@ class Table:
     Attributes:
         head: Names of the columns.
         rows: One cell a column each; numbers are aligned to the right.
+        digits: Significant digits of a number that is not whole; three places when None.
     """
 
     head: tuple[str, ...]
     rows: Sequence[tuple[object, ...]]
+    digits: int | None = None
 
     def __repr__(self) -> str:
-        cells = [self.head, *(tuple(_told(cell) for cell in row) for row in self.rows)]
+        cells = [self.head, *(tuple(self._told(cell) for cell in row) for row in self.rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(self.head))]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
         return "\n".join(lines)
@@ -28,10 +30,18 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(_cell("th", name, is_number=False) for name in self.head)
         body = "".join(
-            "<tr>" + "".join(_cell("td", _told(c), is_number=_is_number(c)) for c in row) + "</tr>"
+            "<tr>"
+            + "".join(_cell("td", self._told(c), is_number=_is_number(c)) for c in row)
+            + "</tr>"
             for row in self.rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _told(self, value: object) -> str:
+        if isinstance(value, float):
+            places = f"{value:.3f}".rstrip("0").rstrip(".")
+            return places if self.digits is None else f"{value:.{self.digits}g}"
+        return f"{value:,}" if _is_number(value) else str(value)
 
 
 def _cell(tag: str, text: str, *, is_number: bool) -> str:
@@ -41,9 +51,3 @@ def _cell(tag: str, text: str, *, is_number: bool) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _told(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-    return f"{value:,}" if _is_number(value) else str(value)

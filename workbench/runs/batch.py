@@ -13,14 +13,14 @@ is a number, `6:8`, `010` and `2026-01-31` are text. No key stands twice.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from workbench.caching.fingerprint import fingerprint, source_fingerprint
+from workbench.caching.fingerprint import fingerprint
 from workbench.errors import OptionsError, RunsError
 from workbench.options import did_you_mean, refuse
 from workbench.runs.notebooks import Notebook, code_cells, read_notebook
@@ -34,6 +34,7 @@ from workbench.runs.parameters import (
 )
 from workbench.runs.places import PACKAGE
 from workbench.runs.redaction import Redaction
+from workbench.runs.sources import SourceTree
 from workbench.runs.sweep import Sweep, combinations, read_sweep
 
 FINGERPRINT_DIGITS = 10
@@ -50,10 +51,11 @@ class PlannedRun:
         notebook: The notebook's name, without folder and ending.
         content: The notebook as it was when the values were checked.
         name: The run's name: the yaml's stem and the first digits of the fingerprint.
-        fingerprint: Of code cells, parameters and workbench sources.
-        sources: Fingerprint of the workbench sources alone.
+        fingerprint: Of code cells, parameters and the workbench sources that it imports.
+        sources: Fingerprint of those sources alone.
         values: Every parameter's value.
         has_output_dir: Whether the notebook wants to know its run folder.
+        rooms: Fingerprint of those sources by room.
     """
 
     notebook: str
@@ -63,6 +65,7 @@ class PlannedRun:
     sources: str
     values: Mapping[str, Value]
     has_output_dir: bool
+    rooms: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan(params: Path, top: Path) -> tuple[PlannedRun, ...]:
@@ -75,7 +78,7 @@ def plan(params: Path, top: Path) -> tuple[PlannedRun, ...]:
     Raises:
         OptionsError: With every mistake of every run, one a line.
     """
-    project = _Project(top=top, sources=source_fingerprint(_workbench_sources()))
+    project = _Project(top=top, tree=SourceTree(PACKAGE))
     try:
         values = read_yaml(params)
         if "runs" in values:
@@ -91,11 +94,11 @@ class _Project:
 
     Attributes:
         top: The project's top folder.
-        sources: Fingerprint of the workbench sources.
+        tree: The workbench's sources.
     """
 
     top: Path
-    sources: str
+    tree: SourceTree
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
@@ -217,17 +220,19 @@ def _plan_values(
             "\n".join(f"{params}: {line}" for line in str(error).splitlines())
         ) from error
     cells = [cell["source"] for cell in code_cells(content)]
+    sources = project.tree.sources(cells)
     planned = {}
     for full in runs:
-        whole = fingerprint({"cells": cells, "parameters": full, "sources": project.sources})
+        whole = fingerprint({"cells": cells, "parameters": full, "sources": sources.fingerprint})
         planned[whole] = PlannedRun(
             notebook=name,
             content=content,
             name=f"{params.stem}-{whole[:FINGERPRINT_DIGITS]}",
             fingerprint=whole,
-            sources=project.sources,
+            sources=sources.fingerprint,
             values=full,
             has_output_dir=OUTPUT_DIR in schema,
+            rooms=sources.rooms,
         )
     if len(planned) < len(runs):  # a value written out that is the default as well
         raise OptionsError(f"{params}: runs with the same values stand there twice; keep one")
@@ -257,12 +262,3 @@ def _read_named(name: str, params: Path, top: Path) -> tuple[Path, Notebook]:
         return path, read_notebook(path)
     except RunsError as error:
         raise OptionsError(str(error)) from error
-
-
-def _workbench_sources() -> Iterable[Path]:
-    """Return the files of the workbench package that its results may depend on."""
-    return [
-        path
-        for path in PACKAGE.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-    ]

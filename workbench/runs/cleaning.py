@@ -21,9 +21,9 @@ from typing import Any
 
 from workbench import options as option_rules
 from workbench.errors import OptionsError, RunsError
+from workbench.runs.attempt import MEGABYTE
 from workbench.runs.listing import Records, StoredRun, ended_at, read_run, stored_runs
 from workbench.runs.occupying import LOCK, alone
-from workbench.runs.run import MEGABYTE
 
 logger = logging.getLogger(__name__)
 

@@ -1,23 +1,23 @@
-"""What differs between two runs: parameters, code, results, versions and the state of git.
+"""What differs between two runs: parameters, code, results, pictures, versions, state of git.
 
 What differs from A to B differs from B to A in mirror image, and no run differs from itself.
 Code is compared cell by cell, cells being paired by their ids; the cell in which papermill
-writes the parameters is none of the code. A number's change is B's less A's.
+writes the parameters is none of the code. A picture differs where its file does, byte by byte. A
+number's change is B's less A's.
 """
 
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from workbench.errors import RunsError
+from workbench.errors import OptionsError, RunsError
 from workbench.runs.listing import StoredRun
-from workbench.runs.notebooks import read_notebook, tags, with_ids
+from workbench.runs.shown import ShownPicture, own_cells, shown_pictures
 
-_INJECTED_TAG = "injected-parameters"  # as papermill names it, which takes 2 s to import
 _CONTEXT = 3  # lines around a change, as diff -u has them
 _SHORT = 10  # digits of a fingerprint
 
@@ -61,6 +61,43 @@ class CellDifference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PicturePair:
+    """One picture as either run has it.
+
+    Attributes:
+        a: That of A, or None.
+        b: That of B, or None.
+    """
+
+    a: ShownPicture | None
+    b: ShownPicture | None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both runs have it, and no byte of it differs."""
+        return self.a is not None and self.b is not None and self.a.content == self.b.content
+
+    @property
+    def name(self) -> str:
+        """The file's name, or the number among the pictures of its cell."""
+        one = self.a or self.b
+        assert one is not None  # a pair has at least one
+        return one.name if one.cell is None else f"picture {one.number}"
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """The place of its cell by run; a file has none."""
+        sides = {"a": self.a, "b": self.b}
+        return {side: p.cell for side, p in sides.items() if p is not None and p.cell is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return which picture it is, and whose; without its bytes."""
+        sides = {"a": self.a, "b": self.b}
+        whose = [side for side, picture in sides.items() if picture is not None]
+        return {"name": self.name, "of": whose, "cells": self.cells}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """All that differs from run A to run B.
 
@@ -70,8 +107,10 @@ class Comparison:
         parameters: What was asked.
         results: What was recorded.
         code: By place in either notebook.
-        versions: Of Python, packages, and `workbench sources` (a fingerprint).
+        versions: Of Python, packages, and the sources of the workbench: a fingerprint each room
+            that the notebook imports, or one of all.
         git: Of `commit` and `dirty`.
+        pictures: Every picture of either run, the same ones too.
         notes: A line for each notebook that could not be read; then no code is compared.
     """
 
@@ -82,12 +121,19 @@ class Comparison:
     code: tuple[CellDifference, ...]
     versions: tuple[Difference, ...]
     git: tuple[Difference, ...]
+    pictures: tuple[PicturePair, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def other_pictures(self) -> tuple[PicturePair, ...]:
+        """The pictures that are not the same in both runs."""
+        return tuple(pair for pair in self.pictures if not pair.is_same)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing differs."""
-        return not (self.parameters or self.results or self.code or self.versions or self.git)
+        values = self.parameters or self.results or self.versions or self.git
+        return not (values or self.code or self.other_pictures)
 
     def as_json(self) -> dict[str, Any]:
         """Return the comparison as JSON's kinds."""
@@ -99,6 +145,7 @@ class Comparison:
             "code": [each.as_json() for each in self.code],
             "versions": [each.as_json() for each in self.versions],
             "git": [each.as_json() for each in self.git],
+            "pictures": [each.as_json() for each in self.other_pictures],
             "notes": list(self.notes),
         }
 
@@ -112,10 +159,32 @@ def compare(a: StoredRun, b: StoredRun) -> Comparison:
         parameters=differences(a.parameters, b.parameters),
         results=differences(a.results, b.results),
         code=code,
-        versions=differences(_versions(a), _versions(b)),
+        versions=differences(*_versions(a, b)),
         git=differences(a.told.get("git") or {}, b.told.get("git") or {}),
+        pictures=picture_pairs(shown_pictures(a), shown_pictures(b)),
         notes=notes,
     )
+
+
+def nearest(run: StoredRun, others: Iterable[StoredRun]) -> StoredRun:
+    """Return the run whose parameters differ least from those of a run, of equals the latest.
+
+    Args:
+        run: It is not compared with itself.
+        others: Only runs of its notebook that are done are looked at.
+
+    Raises:
+        OptionsError: There is none.
+    """
+    found = [
+        other
+        for other in others
+        if other.state == "done" and other.notebook == run.notebook and other.folder != run.folder
+    ]
+    if not found:
+        raise OptionsError(f"{run.name}: no other run of its notebook is done")
+    found.sort(key=lambda other: (other.at, other.name), reverse=True)
+    return min(found, key=lambda other: len(differences(run.parameters, other.parameters)))
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -155,6 +224,22 @@ def source_difference(a: str, b: str) -> tuple[str, ...]:
     return tuple(told)
 
 
+def picture_pairs(a: Sequence[ShownPicture], b: Sequence[ShownPicture]) -> tuple[PicturePair, ...]:
+    """Return each picture of two runs once, in an order that is the same from either side."""
+    sides = [{picture.key: picture for picture in one} for one in (a, b)]
+    keys = {key: _place_in_both(key, sides) for one in sides for key in one}
+    in_order = sorted(keys, key=lambda key: (keys[key], key))
+    return tuple(PicturePair(a=sides[0].get(key), b=sides[1].get(key)) for key in in_order)
+
+
+def _place_in_both(
+    key: tuple[str, int], sides: Sequence[Mapping[tuple[str, int], ShownPicture]]
+) -> list[float]:
+    """Return where a picture's cell stands in either run; files come after all cells."""
+    cells = [side[key].cell for side in sides if key in side]
+    return sorted(math.inf if cell is None else cell for cell in cells)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cell:
     place: int
@@ -182,12 +267,9 @@ def _code(run: StoredRun) -> dict[str, _Cell]:
     Raises:
         RunsError: Its notebook cannot be read.
     """
-    notebook = read_notebook(run.notebook_path)
-    own = [cell for cell in notebook["cells"] if _INJECTED_TAG not in tags(cell)]
-    cells = with_ids({**notebook, "cells": own})["cells"]
     return {
         cell["id"]: _Cell(place=place, source=cell["source"])
-        for place, cell in enumerate(cells, start=1)
+        for place, cell in own_cells(run)
         if cell["cell_type"] == "code"
     }
 
@@ -213,9 +295,20 @@ def _cell_differences(sides: Mapping[str, Mapping[str, _Cell]]) -> Iterator[Cell
         )
 
 
-def _versions(run: StoredRun) -> dict[str, Any]:
-    sources = run.told.get("sources", "")
-    return {**run.told.get("versions", {}), "workbench sources": sources[:_SHORT]}
+def _versions(a: StoredRun, b: StoredRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what made two runs, their sources by room where both tell them so."""
+    has_rooms = "rooms" in a.told and "rooms" in b.told
+    first, second = (
+        {**run.told.get("versions", {}), **_sources(run, by_room=has_rooms)} for run in (a, b)
+    )
+    return first, second
+
+
+def _sources(run: StoredRun, *, by_room: bool) -> dict[str, str]:
+    if by_room:
+        rooms = run.told["rooms"]
+        return {f"workbench.{room}": digest[:_SHORT] for room, digest in rooms.items()}
+    return {"workbench sources": run.told.get("sources", "")[:_SHORT]}
 
 
 def _is_same(a: Any, b: Any) -> bool:

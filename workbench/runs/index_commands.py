@@ -1,7 +1,7 @@
 """The `workbench runs …` commands: flags in, one call of the room, a reply out."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,20 +12,36 @@ from workbench.errors import OptionsError
 from workbench.reply import Reply
 from workbench.runs import cleaning, comparing
 from workbench.runs.cleaning import CleanOptions
+from workbench.runs.comparison_report import comparison_report
 from workbench.runs.listing import StoredRun, differing, stored_runs
+from workbench.runs.page import Page
 from workbench.runs.places import root
+from workbench.runs.telling import (
+    TIME,
+    change_text,
+    error_text,
+    exact_text,
+    headline,
+    line,
+    places_text,
+    value_text,
+)
+
+_PAGE = Parameter(name="--html")
 
 _MOST_COLUMNS = 8  # parameters, and results, in a table
 _WIDEST = 24  # characters of a value in a table
-_TIME = "%Y-%m-%d %H:%M"
 
 
-def ls(notebook: str = "", *, outputs: Path | None = None) -> Reply:
+def ls(
+    notebook: str = "", *, outputs: Path | None = None, page: Annotated[Path | None, _PAGE] = None
+) -> Reply:
     """List runs: how they ended, and where their parameters and results differ.
 
     Args:
-        notebook: The only one whose runs are listed; all if empty.
+        notebook: The only one whose runs are listed, NOTEBOOK or NOTEBOOK/PARAMS; all if empty.
         outputs: The folder of all results; the project's outputs/ when not given.
+        page: A file that gets a page of them, which opens offline, with small plots and errors.
     """
     place = _outputs(outputs)
     found = stored_runs(place)
@@ -33,9 +49,15 @@ def ls(notebook: str = "", *, outputs: Path | None = None) -> Reply:
     names = dict.fromkeys(run.notebook for run in listing.runs)
     tables = [_table_of([run for run in listing.runs if run.notebook == name]) for name in names]
     parts = tables or [f"{place}: no runs"]
-    parts += ["\n".join(map(_line, listing.notes))] * bool(listing.notes)
+    parts += ["\n".join(map(line, listing.notes))] * bool(listing.notes)
     values = {"runs": [run.as_json() for run in listing.runs], "notes": list(listing.notes)}
-    return Reply(values=values, text="\n\n".join(parts))
+    reply = Reply(values=values, text="\n\n".join(parts))
+    if page is None:
+        return reply
+    # matplotlib takes 1 s to import, which a table in the terminal need not wait for.
+    from workbench.runs.index_report import index_report  # noqa: PLC0415
+
+    return _with_page(reply, index_report(listing), page)
 
 
 def show(run: str, *, outputs: Path | None = None) -> Reply:
@@ -47,36 +69,46 @@ def show(run: str, *, outputs: Path | None = None) -> Reply:
     """
     found = stored_runs(_outputs(outputs)).find(run)
     values = found.whole_json()
-    lines = _pairs({"run": _headline(found), "notebook": values["notebook_path"]})
+    lines = _pairs({"run": headline(found), "notebook": values["notebook_path"]})
     if error := values["error"]:
-        cell = f"cell {error['cell']}: " if error["cell"] else ""
-        lines.append(f"error: {cell}{error['type']}: {_line(str(error['message']))}")
+        lines.append(f"error: {line(error_text(error))}")
     for name in ("parameters", "results", "versions", "git"):
         if values[name]:
             lines += ["", f"{name}:", *_indented(_pairs(values[name]))]
     return Reply(values=values, text="\n".join(lines))
 
 
-def compare(a: str, b: str, *, outputs: Path | None = None) -> Reply:
-    """Tell what differs from run A to run B: parameters, code, results, versions, git.
+def compare(
+    a: str,
+    b: str,
+    *,
+    outputs: Path | None = None,
+    page: Annotated[Path | None, _PAGE] = None,
+) -> Reply:
+    """Tell what differs from run A to run B: parameters, code, results, pictures, versions, git.
 
     Args:
         a: The one run, named as in `show`.
         b: The other.
         outputs: The folder of all results; the project's outputs/ when not given.
+        page: A file that gets a page of it, which opens offline, with the pictures side by side.
     """
     listing = stored_runs(_outputs(outputs))
     found = comparing.compare(listing.find(a), listing.find(b))
-    lines = [f"a: {_headline(found.a)}", f"b: {_headline(found.b)}", *map(_line, found.notes)]
+    lines = [f"a: {headline(found.a)}", f"b: {headline(found.b)}", *map(line, found.notes)]
     for name in ("parameters", "results", "versions", "git"):
         rows = [_difference_row(each) for each in getattr(found, name)]
         if rows:
             lines += ["", f"{name}:", *_indented(_table([["", "a", "b", "change"], *rows]))]
     for cell in found.code:
-        lines += ["", f"code, {_cell_head(cell.cells)}:", *_indented(map(_line, cell.lines))]
+        lines += ["", f"code, {places_text(cell.cells)}:", *_indented(map(line, cell.lines))]
+    pictures = [_picture_line(pair) for pair in found.other_pictures]
+    lines += ["", "pictures that differ:", *_indented(pictures)] if pictures else []
     if found.is_empty and not found.notes:
         lines += ["", "nothing differs"]
-    return Reply(values=found.as_json(), text="\n".join(lines), code=1 if found.notes else 0)
+    code = 1 if found.notes else 0
+    reply = Reply(values=found.as_json(), text="\n".join(lines), code=code)
+    return reply if page is None else _with_page(reply, comparison_report(found), page)
 
 
 def clean(
@@ -94,8 +126,15 @@ def clean(
         outputs: The folder of all results; the project's outputs/ when not given.
     """
     report = cleaning.clean(options or CleanOptions(), _outputs(outputs), datetime.now(UTC))
-    text = "\n".join(map(_line, report.lines()))
+    text = "\n".join(map(line, report.lines()))
     return Reply(values=report.as_json(), text=text, code=report.exit_code)
+
+
+def _with_page(reply: Reply, made: Page, path: Path) -> Reply:
+    """Write a page, and return the reply that tells of it."""
+    made.save(path)
+    values = {**reply.values, "html": path.as_posix()}
+    return replace(reply, values=values, text=f"{reply.text}\n\n{path}: a page that opens offline")
 
 
 def _outputs(given: Path | None) -> Path:
@@ -119,7 +158,7 @@ def _table_of(runs: Sequence[StoredRun]) -> str:
     rows = [["notebook", "run", "state", "when (UTC)", "seconds", *parameters, *results]]
     for run in runs:
         seconds = run.told.get("seconds")
-        row = [run.notebook, run.folder.name, run.state, run.at.strftime(_TIME)]
+        row = [run.notebook, run.folder.name, run.state, run.at.strftime(TIME)]
         row.append("-" if seconds is None else f"{seconds:.1f}")
         row += [_cell(run.parameters, name) for name in parameters]
         rows.append(row + [_cell(run.results, name) for name in results])
@@ -129,7 +168,7 @@ def _table_of(runs: Sequence[StoredRun]) -> str:
 
 def _table(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
     """Return rows as lines, the first columns flush left, the others flush right."""
-    told = [[_line(text) for text in row] for row in rows]
+    told = [[line(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*told, strict=True)]
     return [
         "  ".join(
@@ -140,45 +179,25 @@ def _table(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
     ]
 
 
-def _headline(run: StoredRun) -> str:
-    return f"{run.name}, {run.state}, {run.at.strftime(_TIME)} UTC, {run.told['seconds']:.1f} s"
+def _picture_line(pair: comparing.PicturePair) -> str:
+    place = f"{places_text(pair.cells)}, " if pair.cells else ""
+    is_plain = pair.cells or (pair.a and pair.b)
+    whose = "" if is_plain else f" of {'a' if pair.a else 'b'} alone"
+    return line(f"{place}{pair.name}{whose}")
 
 
 def _difference_row(each: comparing.Difference) -> list[str]:
-    change = "" if each.change is None else f"{each.change:+.6g}"
-    return [each.name, *(_exact(each.values, side) for side in ("a", "b")), change]
-
-
-def _cell_head(cells: Mapping[str, int]) -> str:
-    if len(cells) == 1:
-        return "".join(f"cell {place} of {side} alone" for side, place in cells.items())
-    same = cells["a"] == cells["b"]
-    return f"cell {cells['a']}" if same else f"cell {cells['a']} of a, {cells['b']} of b"
-
-
-def _exact(values: Mapping[str, Any], side: str) -> str:
-    """Return a value with all its digits: what differs must not look alike."""
-    return json.dumps(values[side], ensure_ascii=False) if side in values else "-"
+    values = (exact_text(each.values, side) for side in ("a", "b"))
+    return [each.name, *values, change_text(each.change)]
 
 
 def _cell(values: Mapping[str, Any], name: str) -> str:
-    text = _text(values[name]) if name in values else "-"
+    text = value_text(values[name]) if name in values else "-"
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-
-
-def _line(text: str) -> str:
-    """Return a text that takes one line and nothing else of a terminal."""
-    return text if text.isprintable() else json.dumps(text)[1:-1]
-
-
 def _pairs(values: Mapping[str, Any]) -> list[str]:
-    return [f"{_line(name)}: {_line(_text(value))}" for name, value in values.items()]
+    return [f"{line(name)}: {line(value_text(value))}" for name, value in values.items()]
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -62,6 +62,31 @@ def read(path: Path) -> list[Record]:
     return records
 
 
+def last_failures(path: Path, *, most: int = 3) -> list[str]:
+    """Return the runs whose latest record says failed, a line each, the latest first.
+
+    Args:
+        path: The index.
+        most: How many at most.
+    """
+    latest: dict[tuple[str, str], Record] = {}
+    for record in read(path):
+        name = (record["notebook"], record["run"])
+        latest.pop(name, None)
+        latest[name] = record
+    failed = [record for record in reversed(latest.values()) if record["status"] == "failed"]
+    return [_failure_line(record) for record in failed[:most]]
+
+
+def _failure_line(record: Record) -> str:
+    name = f"{record['notebook']}/{record['run']}"
+    error = record.get("error")
+    if not isinstance(error, dict):
+        return name
+    cell = f"cell {error['cell']}: " if error.get("cell") else ""
+    return f"{name}: {cell}{error.get('type')}: {error.get('message')}"
+
+
 def _record(line: bytes) -> Record | None:
     try:
         found = json.loads(line)

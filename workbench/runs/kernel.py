@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -54,6 +55,7 @@ def execute(
     show: Show,
     timeout_seconds: float = 0.0,
     hold: Hold | None = None,
+    here: Path | None = None,
 ) -> Execution:
     """Run a notebook in a fresh kernel and return it with its outputs.
 
@@ -67,6 +69,7 @@ def execute(
         show: Told each code cell as it is done.
         timeout_seconds: How long it may take before it has failed; 0 is for ever.
         hold: Takes hold of the kernel, for who may want to stop it.
+        here: The folder that the kernel stands in; that of this process when not given.
 
     Raises:
         RunsError: There is no kernel to run it.
@@ -76,6 +79,9 @@ def execute(
     node = load_notebook_node(nbformat.reads(json.dumps(with_ids(notebook)), as_version=4))
     if values:
         node = parameterize_notebook(node, dict(values), kernel_name=KERNEL, language="python")
+        for cell in node.cells:
+            if INJECTED_TAG in tags(cell):
+                cell["id"] = INJECTED_TAG  # papermill's is another in each run
     began = time.monotonic()
     watch = _Watch(node, stage=stage, show=show, began=began)
     clock = threading.Timer(timeout_seconds, hold.end, ["timed out"])
@@ -83,7 +89,7 @@ def execute(
         clock.start()
     try:
         with tempfile.TemporaryDirectory(prefix="workbench_") as sockets:
-            settings = _settings(watch, sockets) | {"hold": hold}
+            settings = _settings(watch, sockets) | {"hold": hold, "here": here}
             _Engine.execute_notebook(node, KERNEL, progress_bar=False, **settings)
         failure = _cell_failure(node)
     except NoSuchKernel as error:
@@ -123,10 +129,14 @@ class _Engine(Engine):  # type: ignore[misc]  # papermill has no types
     """papermill's own engine but for the client, to whom it hands a kernel's surroundings."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> None:
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, here: Path | None = None, **settings: Any
+    ) -> None:
         """Execute a notebook that papermill keeps the book of."""
         client = _Client(nb_man, kernel_name=kernel_name, **settings)
-        client.execute(env={**os.environ, HEADLESS: "1"}, preexec_fn=_end_with(os.getpid()))
+        client.execute(
+            cwd=here, env={**os.environ, HEADLESS: "1"}, preexec_fn=_end_with(os.getpid())
+        )
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.caching.fingerprint import fingerprint
 from workbench.errors import OptionsError
 from workbench.options import did_you_mean
 from workbench.runs import journal
-from workbench.runs.manifest import MANIFEST, read_manifest
-from workbench.runs.run import FAILED
+from workbench.runs.manifest import FAILED, MANIFEST, read_manifest
 
 State = Literal["done", "failed", "part"]
 
@@ -84,6 +84,13 @@ class StoredRun:
         return dict(self.told.get("results", {}))
 
     @property
+    def code(self) -> str:
+        """Stands for the workbench sources that made it, in eight digits; empty of a part."""
+        if rooms := self.told.get("rooms"):
+            return fingerprint(rooms)[:8]
+        return str(self.told.get("sources", ""))[:8]
+
+    @property
     def notebook_path(self) -> Path:
         """Where the executed notebook lies."""
         return self.folder / f"{self.notebook}.ipynb"
@@ -100,6 +107,7 @@ class StoredRun:
             "folder": self.folder.as_posix(),
             "parameters": dict(self.parameters),
             "results": dict(self.results),
+            "code": self.code,
             "error": self.told.get("error"),
         }
 
@@ -120,22 +128,31 @@ class Listing:
     Attributes:
         runs: By notebook, then the oldest first.
         notes: A line for each thing there that is no run.
+        outputs: The folder.
     """
 
     runs: tuple[StoredRun, ...] = ()
     notes: tuple[str, ...] = ()
+    outputs: Path = Path()
 
-    def of(self, notebook: str) -> "Listing":
-        """Return the runs of one notebook.
+    def of(self, name: str) -> "Listing":
+        """Return the runs of one notebook, or those that one of its params files asked for.
+
+        Args:
+            name: NOTEBOOK or NOTEBOOK/PARAMS, the params file without its ending.
 
         Raises:
             OptionsError: There is none.
         """
-        names = sorted({run.notebook for run in self.runs})
-        if notebook not in names:
-            near = did_you_mean(notebook, names) or f"; there are {', '.join(names) or 'none'}"
-            raise OptionsError(f"no run of a notebook {notebook!r}{near}")
-        return Listing(runs=tuple(r for r in self.runs if r.notebook == notebook), notes=self.notes)
+        notebook, _, stem = name.partition("/")
+        books = {run.notebook: None for run in self.runs}
+        stems = {f"{run.notebook}/{run.stem}": None for run in self.runs}
+        if name not in (stems if stem else books):
+            known = list(stems if stem else books)
+            near = did_you_mean(name, known) or f"; there are {', '.join(known) or 'none'}"
+            raise OptionsError(f"no run of a notebook {name!r}{near}")
+        runs = tuple(r for r in self.runs if r.notebook == notebook and stem in ("", r.stem))
+        return Listing(runs=runs, notes=self.notes, outputs=self.outputs)
 
     def find(self, name: str) -> StoredRun:
         """Return the run of a name: its folder, [NOTEBOOK/]RUN, or a beginning no other run has.
@@ -181,7 +198,7 @@ def stored_runs(outputs: Path) -> Listing:
             else:
                 notes.append(found)
     runs.sort(key=lambda run: (run.notebook, run.at, run.folder.name))
-    return Listing(runs=tuple(runs), notes=tuple(notes))
+    return Listing(runs=tuple(runs), notes=tuple(notes), outputs=outputs)
 
 
 def read_run(folder: Path, records: Records) -> StoredRun | str:
@@ -274,6 +291,9 @@ def _whole(folder: Path, records: Records) -> StoredRun | str:
 def _has_form(told: Mapping[str, Any]) -> bool:
     """Return whether a manifest holds all that it should, each of its kind."""
     if not all(name in told and isinstance(told[name], kind) for name, kind in _KINDS.items()):
+        return False
+    rooms = told.get("rooms", {})  # which runs of older versions have not
+    if not (isinstance(rooms, dict) and all(isinstance(digest, str) for digest in rooms.values())):
         return False
     error = told["error"]
     if error is not None and not {"type", "message", "cell"} <= error.keys():

@@ -1,8 +1,9 @@
 """What a run leaves beside its notebook: what was asked, what came out, what made it.
 
-`manifest.json`, format 1: notebook, run, parameters, results, seconds (wall clock), versions,
-fingerprint (of code cells, parameters and workbench sources), sources (of the workbench alone),
-git (commit, dirty) or null, error (type, message, cell) or null.
+`manifest.json`, format 1: notebook, run, parameters, results, seconds (wall clock), host (where
+it ran), versions (there), fingerprint (of code cells, parameters and the workbench sources that the
+notebook imports), sources (of those alone), rooms (likewise by room), git (commit, dirty) or null,
+error (type, message, cell) or null.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import json
 import logging
 import platform
 import re
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from workbench.runs.record import RESULT_MIME, plain_results
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+FAILED = ".failed"  # ends the name of a failed run's folder
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +49,11 @@ def manifest(
         "parameters": dict(planned.values),
         "results": recorded_results(execution.notebook),
         "seconds": execution.seconds,
+        "host": socket.gethostname(),
         "versions": versions,
         "fingerprint": planned.fingerprint,
         "sources": planned.sources,
+        "rooms": dict(planned.rooms),
         "git": git,
         "error": None if failure is None else dataclasses.asdict(failure),
     }

@@ -11,9 +11,11 @@ import os
 import re
 import shutil
 import socket
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from workbench.errors import RunsError
 
@@ -25,8 +27,8 @@ _LEFTOVER = re.compile(r"\.(?P<run>.+)\.[a-z0-9_]{8}\.part(?P<old>\.old)?")
 
 
 @contextmanager
-def alone(outputs: Path, names: Iterable[str]) -> Iterator[None]:
-    """Hold some names below a folder for this runner.
+def alone(outputs: Path, names: Iterable[str]) -> Iterator[str]:
+    """Hold some names below a folder for this runner, and give the mark that stands there now.
 
     Args:
         outputs: The folder of all results.
@@ -36,6 +38,7 @@ def alone(outputs: Path, names: Iterable[str]) -> Iterator[None]:
         RunsError: Another runner holds one of them; it is told which.
     """
     outputs.mkdir(parents=True, exist_ok=True)
+    mark = uuid.uuid4().hex
     with ExitStack() as held:
         for name in sorted(set(names)):  # in one order, so that two runners cannot hold half each
             file = held.enter_context((outputs / f".{name}{LOCK}").open("a+"))
@@ -43,29 +46,49 @@ def alone(outputs: Path, names: Iterable[str]) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = file.read().partition("\n")[0] or "another process"
                 raise RunsError(
                     f"{outputs}: {holder} is at work on {name}; wait for its end or stop it"
                 ) from None
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n{mark}\n")
             file.flush()
-        yield
+            os.fsync(file.fileno())  # another machine looks for the mark
+        yield mark
+
+
+def is_marked(outputs: Path, name: str, mark: str) -> bool:
+    """Return whether a folder is, seen from here, the one that a runner holds a name below."""
+    try:
+        return (outputs / f".{name}{LOCK}").read_text().splitlines()[1:] == [mark]
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager
-def occupied(parent: Path) -> Iterator[None]:
-    """Hold a notebook's folder together with other runners; whoever is alone sweeps it first."""
+def occupied(parent: Path, *, sweeps: bool = True) -> Iterator[None]:
+    """Hold a notebook's folder together with other runners.
+
+    Args:
+        parent: The folder.
+        sweeps: Whether what killed runners left is removed first, if nobody else is there. Not
+            for a worker: on a file system of several machines it may not see who else is.
+    """
     parent.mkdir(parents=True, exist_ok=True)
-    with (parent / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.debug("%s: another run is at work here", parent)
-        else:
-            _sweep(parent)
+    with (parent / LOCK).open("a+") as lock:  # NFS wants what is locked open for both
+        if sweeps:
+            _sweep_if_alone(parent, lock)
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
+
+
+def _sweep_if_alone(parent: Path, lock: TextIO) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.debug("%s: another run is at work here", parent)
+    else:
+        _sweep(parent)
 
 
 def _sweep(parent: Path) -> None:

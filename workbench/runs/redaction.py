@@ -10,6 +10,7 @@ import json
 import mmap
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class Redaction:
             The changed files, relative to the folder.
         """
         files = [path for path in sorted(folder.rglob("*")) if _is_own_file(path)]
-        spellings = [spelling.encode() for spelling in _spellings(self.secrets)]
+        spellings = _encoded(_spellings(self.secrets))
         return [str(path.relative_to(folder)) for path in files if _blot_file(path, spellings)]
 
     def _without_places(self, text: str) -> str:
@@ -155,13 +156,24 @@ def _spellings(values: Sequence[str]) -> list[str]:
         for spelling in (
             value,
             json.dumps(value)[1:-1],
+            json.dumps(value, ensure_ascii=False)[1:-1],
             repr(value)[1:-1],
             value.encode("unicode_escape").decode(),
             html.escape(value),
-            quote(value, safe="/"),
+            quote(value, safe="/", errors="surrogateescape"),
         )
     }
     return sorted(spellings, key=len, reverse=True)
+
+
+def _encoded(texts: Iterable[str]) -> list[bytes]:
+    """Return some texts as files hold them: in UTF-8, or Latin-1 as in the texts of a picture."""
+    found = set()
+    for text in texts:
+        found.add(text.encode("utf-8", "surrogateescape"))  # as the environment holds them
+        with suppress(UnicodeEncodeError):
+            found.add(text.encode("latin-1"))
+    return sorted(found, key=len, reverse=True)
 
 
 def _is_own_file(path: Path) -> bool:

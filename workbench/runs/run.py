@@ -2,50 +2,55 @@
 
 `outputs/NAME/RUN/` holds the executed notebook, `manifest.json` and the files that the notebook
 wrote into its `output_dir`. RUN is the yaml's stem and the first digits of a fingerprint of the
-code cells, the parameters and the workbench sources: the same run has the same name, and is done
-once. Data that a notebook reads is not in the fingerprint. A notebook that fails leaves
-`RUN.failed/` instead, and is not tried again before somebody asks for it. A runner may be killed
-at any moment: the same command goes on, what was left half-done is removed, and no kernel lives
-on. `outputs/runs.jsonl` lists what became of each run (workbench.runs.journal).
+code cells, the parameters and the workbench sources that the notebook imports
+(workbench.runs.sources): the same run has the same name, and is done once. Data that a notebook
+reads is not in the fingerprint. A notebook that fails leaves `RUN.failed/` instead, and is not
+tried again before somebody asks for it. A runner may be killed at any moment: the same command
+goes on, what was left half-done is removed, and no kernel lives on. `outputs/runs.jsonl` lists
+what became of each run (workbench.runs.journal).
+
+Runs are done by threads, by processes or by a cluster, with the same results
+(workbench.runs.attempt); the runner alone keeps the index and tells the progress.
 """
 
 import dataclasses
-import json
+import functools
 import logging
 import os
-import shutil
 import socket
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from workbench import options as option_rules
-from workbench.caching.files import replacing_folder
-from workbench.errors import RunsError, WorkbenchError
 from workbench.progress import Show, silent
 from workbench.runs import journal
+from workbench.runs.attempt import (
+    Assignment,
+    RunReport,
+    Status,
+    Watch,
+    attempts,
+    carry_out,
+    check_disk,
+    clean_files,
+    give_up,
+    report_of,
+)
 from workbench.runs.batch import PlannedRun, plan
-from workbench.runs.execution import Execution, Failure, Hold, KernelStoppedError
-from workbench.runs.manifest import MANIFEST, git_state, installed_versions, manifest, read_manifest
-from workbench.runs.notebooks import tidied
+from workbench.runs.execution import Failure, Hold
+from workbench.runs.manifest import FAILED, git_state, read_manifest
 from workbench.runs.occupying import alone, occupied
-from workbench.runs.parameters import OUTPUT_DIR
-from workbench.runs.places import PACKAGE, root
-from workbench.runs.record import Recorded
+from workbench.runs.places import root
 from workbench.runs.redaction import Redaction, environment_secrets
-from workbench.runs.schedule import BatchProgress, Engine, Interrupts, side_by_side
-
-FAILED = ".failed"
-MEGABYTE = 1_000_000
-
-Status = Literal["done", "already done", "failed", "failed before", "stopped", "not begun"]
+from workbench.runs.schedule import BatchProgress, Interrupts, side_by_side
+from workbench.streaming.pools import LostWorkerError
+from workbench.streaming.workers import DASK, engine_mistakes
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +66,9 @@ class RunOptions:
         again: Whether a run that is done or failed already is done again and replaced; without
             it, it is reported and skipped.
         jobs: How many runs are at work at once [1..256].
-        engine: What runs them: threads, each of which waits for a kernel.
+        engine: What runs them: `threads`, each of which waits for a kernel; `processes`, of which
+            one that dies is replaced; or `dask:ADDRESS`, the scheduler of a cluster whose machines
+            see the same files. The results are the same with any.
         retry_failed: Whether a run that an earlier command left as failed is tried again.
         retries: How often a run that fails is tried again at once [0..].
         max_failures: Begin no more runs when this many failed, 0 is never [0..].
@@ -73,7 +80,7 @@ class RunOptions:
     outputs: Path | None = None
     again: bool = False
     jobs: Annotated[int, Parameter(alias="-j")] = 1
-    engine: Engine = "threads"
+    engine: str = "threads"
     retry_failed: bool = False
     retries: int = 0
     max_failures: int = 0
@@ -82,50 +89,7 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         option_rules.check(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """What became of one run.
-
-    Attributes:
-        notebook: The notebook's name.
-        run: The run's name.
-        status: `done`, `already done` (by an earlier command, and left alone), `failed`, `failed
-            before` (likewise), `stopped` (by Ctrl-C; nothing is left of it) or `not begun`.
-        folder: Where everything lies; that of the failed run when it failed.
-        seconds: Wall-clock seconds of the notebook.
-        results: What it recorded.
-        error: Type, message and cell of the failure, or None.
-    """
-
-    notebook: str
-    run: str
-    status: Status
-    folder: Path
-    seconds: float = 0.0
-    results: Mapping[str, Any] = field(default_factory=dict)
-    error: Mapping[str, Any] | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its results are there."""
-        return self.status in ("done", "already done")
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether it was tried and failed."""
-        return self.status in ("failed", "failed before")
-
-    def line(self) -> str:
-        """Return the report as one line of text."""
-        if self.status in ("stopped", "not begun"):
-            return f"{self.status}: {self.folder}"
-        line = f"{self.status}: {self.folder}, {self.seconds:.1f} s"
-        if self.error is not None:
-            cell = f"cell {self.error['cell']}: " if self.error["cell"] else ""
-            return f"{line}; {cell}{self.error['type']}: {self.error['message']}"
-        return f"{line}; {Recorded(values=self.results)!r}" if self.results else line
+        option_rules.refuse(engine_mistakes("engine", self.engine))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +133,6 @@ class _Setting:
     top: Path
     outputs: Path
     options: RunOptions
-    secrets: tuple[str, ...]
-    versions: dict[str, str]
     git: dict[str, Any] | None
     progress: BatchProgress
     interrupts: Interrupts
@@ -180,22 +142,28 @@ class _Setting:
         return self.outputs / planned.notebook / planned.name
 
 
+class _StoppedError(Exception):
+    """Ctrl-C was pressed again, and nobody waits for the runs at work."""
+
+
 def run(options: RunOptions, show: Show = silent) -> BatchReport:
     """Do the runs that a params file asks for, several at once when asked.
 
     Everything is checked before the first kernel starts, and every run is tried though one
     before it failed. Ctrl-C lets the runs at work come to their end and begins no more; pressed
-    again, it kills their kernels, and nothing is left of them. The same call goes on.
+    again, it kills their kernels, and nothing is left of them; but what another machine is at work
+    on comes to its end there. The same call goes on.
 
     Args:
         options: What is run.
-        show: Told each code cell as it is done, or with several jobs how many runs are; one
-            thread at a time calls it.
+        show: Told each code cell as it is done, or with several jobs or processes how many runs
+            are; one thread at a time calls it.
 
     Raises:
         OptionsError: With every mistake of the params file; nothing was started.
         RunsError: There is no project around the params file, another runner is at work on it,
             or the disk is full.
+        StreamingError: There is no cluster at the address, or it is lost.
     """
     top = root(options.params.parent)
     planned = plan(options.params, top)
@@ -203,66 +171,179 @@ def run(options: RunOptions, show: Show = silent) -> BatchReport:
         top=top,
         outputs=(options.outputs or top / "outputs").resolve(),
         options=options,
-        secrets=environment_secrets(os.environ),
-        versions=installed_versions(),
         git=git_state(top),
         progress=BatchProgress(
-            show, stage=options.params.stem, total=len(planned), jobs=options.jobs
+            show,
+            stage=options.params.stem,
+            total=len(planned),
+            shows_cells=options.jobs == 1 and options.engine == "threads",
         ),
         interrupts=Interrupts(),
     )
-    names = [f"{item.notebook}.{item.name.rpartition('-')[0]}" for item in planned]
-    with alone(setting.outputs, names):
-        _check_disk(setting)
-        return _work_through(planned, setting)
+    with alone(setting.outputs, map(_lock, planned)) as mark:
+        check_disk(setting.outputs, options.min_free_mb)
+        return _work_through(planned, setting, mark)
 
 
-def _work_through(planned: Sequence[PlannedRun], setting: _Setting) -> BatchReport:
+def _lock(planned: PlannedRun) -> str:
+    """Return what is held while a run's params file is at work: the notebook and the stem."""
+    return f"{planned.notebook}.{planned.name.rpartition('-')[0]}"
+
+
+def _work_through(planned: Sequence[PlannedRun], setting: _Setting, mark: str) -> BatchReport:
     """Do what is to be done, and complete the index with what is done already."""
-    for notebook in {item.notebook for item in planned}:
-        with suppress(OSError), occupied(setting.outputs / notebook):
-            pass  # whoever is alone there sweeps; a folder that cannot be fails its own runs
+    notebooks = {item.notebook for item in planned}
+    _sweep(notebooks, setting)
     reports = [_found(item, setting) for item in planned]
     _index_found(planned, reports, setting)
     for report in reports:
         if report.status != "not begun":
             setting.progress.ended(is_fresh=False, is_failed=report.is_failed)
-    places = [place for place, report in enumerate(reports) if report.status == "not begun"]
-    limit = setting.options.max_failures
-
-    def goes_on() -> bool:
-        failures = sum(report.status == "failed" for report in reports)
-        return not setting.interrupts.count and not (limit and failures >= limit)
-
-    with setting.interrupts.heard():
-        for number, report in side_by_side(
-            lambda place: _settle(planned[place], setting),
-            places,
-            engine=setting.options.engine,
-            jobs=setting.options.jobs,
-            goes_on=goes_on,
-            tick=_Tick(setting),
-        ):
-            reports[places[number]] = report
-            setting.progress.ended(is_fresh=True, is_failed=report.is_failed)
+    _Batch(planned, reports, setting).work(mark)
+    if setting.options.engine == "processes":  # one that died left what it was at work on
+        _sweep(notebooks, setting)
     return BatchReport(runs=tuple(reports), is_interrupted=setting.interrupts.count > 0)
 
 
-class _Tick:
-    """Does what Ctrl-C asks for: says once what goes on, and at the second kills the kernels."""
+def _sweep(notebooks: Iterable[str], setting: _Setting) -> None:
+    for notebook in notebooks:
+        with suppress(OSError), occupied(setting.outputs / notebook):
+            pass  # whoever is alone there sweeps; a folder that cannot be fails its own runs
 
-    def __init__(self, setting: _Setting) -> None:
+
+class _Batch:
+    """Runs that are begun, told and put into the index as each comes to its end."""
+
+    def __init__(
+        self, planned: Sequence[PlannedRun], reports: list[RunReport], setting: _Setting
+    ) -> None:
+        self._planned = planned
+        self._reports = reports
         self._setting = setting
+        self._places = [n for n, report in enumerate(reports) if report.status == "not begun"]
+        self._at_work: set[str] = set()
         self._is_told = False
 
-    def __call__(self) -> None:
-        count = self._setting.interrupts.count
+    def work(self, mark: str) -> None:
+        """Do the runs that are not begun, and put what became of them among the reports.
+
+        Args:
+            mark: What stands in the runner's lock.
+        """
+        options = self._setting.options
+        assignments = [self._assignment(self._planned[place], mark) for place in self._places]
+        settled = side_by_side(
+            carry_out if options.engine != "threads" else self._watched(),
+            assignments,
+            engine=options.engine,
+            jobs=options.jobs,
+            goes_on=self._begins,
+            lost=_lost,
+            tick=self._tick,
+        )
+        with self._setting.interrupts.heard(), closing(settled):
+            try:
+                for number, reports in settled:
+                    self._take(self._places[number], reports)
+            except _StoppedError:
+                self._leave(assignments)
+
+    def _assignment(self, planned: PlannedRun, mark: str) -> Assignment:
+        setting = self._setting
+        return Assignment(
+            planned=planned,
+            outputs=setting.outputs,
+            top=setting.top,
+            here=Path.cwd(),
+            runner=socket.gethostname(),
+            lock=_lock(planned),
+            mark=mark,
+            git=setting.git,
+            retries=setting.options.retries,
+            timeout_seconds=setting.options.timeout_seconds,
+            min_free_mb=setting.options.min_free_mb,
+        )
+
+    def _watched(self) -> Callable[[Assignment], tuple[RunReport, ...]]:
+        """Return what does a run in a thread of this process."""
+        setting = self._setting
+        watch = Watch(
+            show=setting.progress.cell,
+            holds=setting.holds,
+            is_left=lambda: setting.interrupts.count > 0,
+        )
+        return functools.partial(attempts, watch=watch)
+
+    def _begins(self, assignment: Assignment) -> bool:
+        """Begin a run, unless Ctrl-C was pressed or too many have failed."""
+        limit = self._setting.options.max_failures
+        failures = sum(report.status == "failed" for report in self._reports)
+        if self._setting.interrupts.count or (limit and failures >= limit):
+            return False
+        self._at_work.add(str(assignment))
+        self._setting.progress.begun()
+        return True
+
+    def _take(self, place: int, reports: Sequence[RunReport]) -> None:
+        """Take the reports on all attempts at a run."""
+        planned = self._planned[place]
+        if self._setting.options.engine.startswith(DASK):
+            reports = [_blotted(report) for report in reports]
+        for attempt, report in enumerate(reports, start=1):
+            if report.is_kept:
+                _index(planned, report, self._setting, attempt=attempt)
+        self._reports[place] = reports[-1]
+        self._at_work.discard(f"{planned.notebook}/{planned.name}")
+        self._setting.progress.ended(is_fresh=True, is_failed=reports[-1].is_failed)
+
+    def _leave(self, assignments: Sequence[Assignment]) -> None:
+        """Tell of the runs at work what they left, if they came to an end unheard."""
+        endings: dict[Status, Status] = {"already done": "done", "failed before": "failed"}
+        for place, assignment in zip(self._places, assignments, strict=True):
+            if str(assignment) in self._at_work:
+                found = _found(assignment.planned, self._setting)
+                status = endings.get(found.status, "stopped")
+                self._take(place, [dataclasses.replace(found, status=status)])
+
+    def _tick(self) -> None:
+        """Do what Ctrl-C asks for: say once what goes on, and at the second stop it.
+
+        Raises:
+            _StoppedError: Other processes do the runs; those on this computer are killed for it.
+        """
+        count, engine = self._setting.interrupts.count, self._setting.options.engine
         if count and not self._is_told:
             self._is_told = True
             logger.warning("the runs at work come to their end; Ctrl-C again stops them at once")
+        if count > 1 and engine.startswith(DASK):
+            logger.warning("what the cluster is at work on cannot be stopped; it ends there")
+        if count > 1 and engine != "threads":
+            raise _StoppedError
         if count > 1:
             for hold in list(self._setting.holds):
                 hold.end("stopped")
+
+
+def _lost(assignment: Assignment) -> tuple[RunReport, ...]:
+    """Leave a run as failed whose worker died whenever it was at work on it."""
+    message = (
+        "the worker died in every attempt (killed, or out of memory); give it more memory, or "
+        "leave the run out"
+    )
+    failure = Failure(type=LostWorkerError.__name__, message=message, cell=None)
+    return (give_up(assignment, failure),)
+
+
+def _blotted(report: RunReport) -> RunReport:
+    """Return a report from another machine without the secrets that only this one knows of.
+
+    Whoever did the run has blotted out its own, which its kernel could read.
+    """
+    redaction = Redaction(secrets=environment_secrets(os.environ))
+    if report.is_kept:
+        clean_files(report.folder, redaction)
+    results, error = redaction.tree(report.results), redaction.tree(report.error)
+    return dataclasses.replace(report, results=results, error=error)
 
 
 def _found(planned: PlannedRun, setting: _Setting) -> RunReport:
@@ -276,7 +357,7 @@ def _found(planned: PlannedRun, setting: _Setting) -> RunReport:
     for place, status, is_redone in statuses:
         found = read_manifest(place)
         if found is not None and found["fingerprint"] == planned.fingerprint and not is_redone:
-            return _report(planned, place, found, status=status)
+            return report_of(planned, place, found, status)
     return RunReport(notebook=planned.notebook, run=planned.name, status="not begun", folder=folder)
 
 
@@ -296,7 +377,7 @@ def _index_found(
 def _index(planned: PlannedRun, report: RunReport, setting: _Setting, *, attempt: int) -> None:
     record = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
+        "host": report.host or socket.gethostname(),
         "notebook": planned.notebook,
         "run": planned.name,
         "fingerprint": planned.fingerprint,
@@ -308,164 +389,3 @@ def _index(planned: PlannedRun, report: RunReport, setting: _Setting, *, attempt
         "error": report.error,
     }
     journal.append(setting.outputs / journal.JOURNAL, record)
-
-
-def _settle(planned: PlannedRun, setting: _Setting) -> RunReport:
-    """Do one run, and again where it fails and may be tried again."""
-    setting.progress.begun()
-    for attempt in range(1, setting.options.retries + 2):
-        report = _attempt(planned, setting, attempt)
-        if report.status != "failed" or setting.interrupts.count:
-            break
-    return report
-
-
-def _attempt(planned: PlannedRun, setting: _Setting, attempt: int) -> RunReport:
-    """Try one run, and put what came of it into the index."""
-    folder = setting.folder(planned)
-    try:
-        with occupied(folder.parent):
-            _check_disk(setting)
-            report = _run_one(planned, folder, setting)
-            _index(planned, report, setting, attempt=attempt)
-            return report
-    except KernelStoppedError:
-        return RunReport(
-            notebook=planned.notebook, run=planned.name, status="stopped", folder=folder
-        )
-    except (WorkbenchError, OSError) as error:
-        told = {"type": type(error).__name__, "message": str(error), "cell": None}
-        return RunReport(
-            notebook=planned.notebook, run=planned.name, status="failed", folder=folder, error=told
-        )
-
-
-def _check_disk(setting: _Setting) -> None:
-    """Refuse to begin on a disk that is nearly full.
-
-    Raises:
-        RunsError: There is less free than was asked for.
-    """
-    free = shutil.disk_usage(setting.outputs).free
-    if free < setting.options.min_free_mb * MEGABYTE:
-        raise RunsError(
-            f"{setting.outputs}: {free // MEGABYTE} MB free, want {setting.options.min_free_mb}; "
-            "make room, or ask for less by --min-free-mb"
-        )
-
-
-def _run_one(planned: PlannedRun, folder: Path, setting: _Setting) -> RunReport:
-    """Execute one notebook and put its folder in place.
-
-    Raises:
-        KernelStoppedError: Its kernel was killed by Ctrl-C.
-    """
-    # papermill takes 2 s to import, which a refused params file need not wait for.
-    from workbench.runs.kernel import execute  # noqa: PLC0415
-
-    scratch = tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix=f".{planned.name}.", suffix=".part"
-    )
-    with scratch as name, _held(setting) as hold:
-        work = Path(name)
-        values = {**planned.values, **({OUTPUT_DIR: name} if planned.has_output_dir else {})}
-        execution = execute(
-            planned.content,
-            values,
-            stage=f"{planned.notebook} {planned.name}",
-            show=setting.progress.cell,
-            timeout_seconds=setting.options.timeout_seconds,
-            hold=hold,
-        )
-        execution = _checked(execution, planned, work)
-        return _put(planned, execution, work, folder, setting)
-
-
-@contextmanager
-def _held(setting: _Setting) -> Iterator[Hold]:
-    """Give a hold on a kernel, which the second Ctrl-C ends."""
-    hold = Hold()
-    setting.holds.append(hold)
-    try:
-        yield hold
-    finally:
-        setting.holds.remove(hold)
-
-
-def _put(
-    planned: PlannedRun, execution: Execution, work: Path, folder: Path, setting: _Setting
-) -> RunReport:
-    """Write an executed run to its folder, or to the one of the failed run."""
-    from workbench.runs.kernel import file_text  # noqa: PLC0415
-
-    redaction = Redaction(secrets=setting.secrets, places=_places(work, setting.top))
-    told = redaction.tree(
-        manifest(planned, execution, versions=setting.versions, git=setting.git)
-    ) | {"parameters": dict(planned.values)}
-    failed = folder.with_name(folder.name + FAILED)
-    target = folder if execution.failure is None else failed
-    with replacing_folder(target) as scratch:
-        for child in list(work.iterdir()):
-            child.rename(scratch / child.name)
-        _clean_files(scratch, redaction)
-        text = file_text(redaction.tree(tidied(execution.notebook)))
-        (scratch / f"{planned.notebook}.ipynb").write_text(text, encoding="utf-8")
-        text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
-        (scratch / MANIFEST).write_text(text, encoding="utf-8")
-    if target == folder:
-        shutil.rmtree(failed, ignore_errors=True)
-    return _report(planned, target, told, status="done" if target == folder else "failed")
-
-
-def _report(
-    planned: PlannedRun,
-    folder: Path,
-    told: Mapping[str, Any],
-    *,
-    status: Status,
-) -> RunReport:
-    return RunReport(
-        notebook=planned.notebook,
-        run=planned.name,
-        status=status,
-        folder=folder,
-        seconds=told["seconds"],
-        results=told["results"],
-        error=told["error"],
-    )
-
-
-def _checked(execution: Execution, planned: PlannedRun, work: Path) -> Execution:
-    """Return the execution, failed when the notebook wrote under the run's own names."""
-    own = (MANIFEST, f"{planned.notebook}.ipynb")
-    taken = [name for name in own if (work / name).exists()]
-    if execution.failure is not None or not taken:
-        return execution
-    message = f"the notebook wrote {' and '.join(taken)}, which the run itself writes; rename it"
-    failure = Failure(type=RunsError.__name__, message=message, cell=None)
-    return dataclasses.replace(execution, failure=failure)
-
-
-def _clean_files(folder: Path, redaction: Redaction) -> None:
-    """Drop links that lead nowhere and blot secrets out of what the notebook wrote."""
-    for path in list(folder.rglob("*")):
-        if path.is_symlink() and not path.exists():
-            logger.warning("%s: a link to nowhere is left out", path.name)
-            path.unlink()
-    for name in redaction.folder(folder):
-        logger.warning("%s: a secret in it was blotted out", name)
-
-
-def _places(work: Path, top: Path) -> tuple[tuple[str, str], ...]:
-    """Return what stands for the absolute paths of this computer in a run's texts."""
-    stand_ins = {
-        Path.cwd(): "HERE",
-        PACKAGE.parent: "WORKBENCH",
-        Path(tempfile.gettempdir()): "TMP",
-        Path.home(): "~",
-        Path(sys.prefix): "PYTHON",
-        top: "PROJECT",
-    }
-    both = {str(form): word for path, word in stand_ins.items() for form in (path, path.resolve())}
-    both.pop("/", None)
-    return (*both.items(), (f"{work}/", ""), (str(work), "."))

@@ -1,28 +1,20 @@
 """Runs side by side: what is begun when, what Ctrl-C does, and how far all of it is.
 
-Each run waits in a thread for a kernel, which is a process already. Units: seconds are wall-clock
-seconds.
+A thread is enough for a run, whose kernel is a process already; processes and clusters are for many
+of them. Units: seconds are wall-clock seconds.
 """
 
-import logging
+import itertools
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from workbench.progress import Progress, Show
-from workbench.streaming.workers import executor
-
-Engine = Literal["threads"]
-
-POLL_SECONDS = 0.2  # how long Ctrl-C may go unheard
-
-logger = logging.getLogger(__name__)
+from workbench.streaming.workers import Engine, map_settled
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,57 +48,53 @@ class Interrupts:
 
 def side_by_side(
     work: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     *,
     engine: Engine,
     jobs: int,
-    goes_on: Callable[[], bool],
+    goes_on: Callable[[Item], bool],
+    lost: Callable[[Item], Result],
     tick: Callable[[], None],
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result], None, None]:
     """Yield the place and the result of each item as it comes to an end.
 
     Args:
-        work: What is done with an item; it raises nothing that it can foresee.
+        work: What is done with an item; it raises nothing that it can foresee. For other engines
+            than threads it stands at the top of a module.
         items: They are begun in their order.
         engine: What runs them.
         jobs: How many at once, at least 1.
-        goes_on: Whether a further item may be begun; those at work are always waited for.
+        goes_on: Whether an item, which may begin now, is begun; after the first that is not, none
+            is. Those at work are always waited for.
+        lost: Makes the result of an item whose worker died in every attempt.
         tick: Called about five times a second.
+
+    Raises:
+        StreamingError: There are no workers to be had.
     """
-    waiting = deque(enumerate(items))
-    running: dict[Future[Result], int] = {}
-    with executor(engine, jobs) as pool:
-        while True:
-            while waiting and len(running) < jobs and goes_on():
-                place, item = waiting.popleft()
-                running[pool.submit(work, item)] = place
-            if not running:
-                return
-            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            tick()
-            for future in done:
-                yield running.pop(future), future.result()
+    begun = itertools.takewhile(goes_on, items)
+    yield from map_settled(work, begun, engine=engine, workers=jobs, lost=lost, tick=tick)
 
 
 class BatchProgress:
     """Makes one state of a batch from what its runs tell in their threads.
 
-    A single job shows the cells of its run; several jobs show how many runs are at their end.
+    It shows the cells of a run that is alone at work, else how many runs are at their end.
     """
 
-    def __init__(self, show: Show, *, stage: str, total: int, jobs: int) -> None:
+    def __init__(self, show: Show, *, stage: str, total: int, shows_cells: bool) -> None:
         """Begin.
 
         Args:
             show: Called by one thread at a time.
             stage: What the batch is called.
             total: Runs in all.
-            jobs: How many are at work at once.
+            shows_cells: Whether one run at a time is at work, and tells its cells.
         """
         self._show = show
         self._stage = stage
         self._total = total
-        self._shows_cells = jobs == 1
+        self._shows_cells = shows_cells
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._done = self._fresh = self._failed = self._at_work = 0
