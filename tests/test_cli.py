@@ -1,8 +1,10 @@
 """The command line: what it imports, what it prints, and how it ends."""
 
+import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -237,3 +239,15 @@ def test_log_lines_go_to_standard_error(corpus, tmp_path):
     assert [line.partition(",")[0] for line in lines] == [
         f"counting: {done}/6 files" for done in (2, 4, 6)
     ]
+
+
+# --- the page of all commands
+
+
+def test_the_page_of_commands_tells_what_the_commands_take():
+    golden = Path(__file__).parent / "golden" / "commands_page.py"
+    spec = importlib.util.spec_from_file_location("commands_page", golden)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    told = "drifted; run `python tests/golden/commands_page.py`"
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), told

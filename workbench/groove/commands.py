@@ -19,17 +19,20 @@ from workbench.groove.options import (
     TokenizeOptions,
     TrainOptions,
 )
+from workbench.groove.sample import Sample
 from workbench.groove.sample import sample as drawn_sample
 from workbench.groove.score import score_files
 from workbench.groove.streams import PIECES
 from workbench.groove.train import train as trained_model
 from workbench.learning.options import FeedOptions
+from workbench.music.wav import wav_bytes
 from workbench.progress import silent, terminal
 from workbench.reply import Reply
 from workbench.streaming.filelist import listed, walked
 
 Output = Annotated[Path, Parameter(alias="-o")]
 Flat = Parameter(name="*")
+_SOUND_RATE = 22_050  # Hz, the synthesiser's own
 
 
 def train(
@@ -114,19 +117,27 @@ def score(model: Path, corpus: Path, *, labels: Path | None = None) -> Reply:
 
 
 def sample(
-    model: Path, *, output: Output, options: Annotated[SampleOptions | None, Flat] = None
+    model: Path,
+    *,
+    output: Output,
+    sound: Path | None = None,
+    options: Annotated[SampleOptions | None, Flat] = None,
 ) -> Reply:
     """Draw new bars from a model into a MIDI file.
 
     Args:
         model: The model.
         output: The MIDI file.
+        sound: A WAV file of it as well, its drums made by the small synthesiser.
         options: What is drawn, and how.
     """
     options = options or SampleOptions()
     new = drawn_sample(open_model(model), options)
     with replacing(output) as scratch:
         scratch.write_bytes(new.midi)
+    if sound is not None:
+        with replacing(sound) as scratch:
+            scratch.write_bytes(_heard(new))
     values = {
         "output": str(output),
         "bars": new.bars,
@@ -141,6 +152,14 @@ def sample(
         f"of training bars, {new.copies} of them exact"
     )
     return Reply(values=values | {"events": new.events()}, text=text)
+
+
+def _heard(new: Sample) -> bytes:
+    """Return a sample as the bytes of a WAV file."""
+    from workbench.music.synthesiser import render_drums  # noqa: PLC0415  SciPy is slow to import
+
+    track = new.track
+    return wav_bytes(render_drums(new.onset_seconds, track.pitch, track.velocity), _SOUND_RATE)
 
 
 def tokenize(
