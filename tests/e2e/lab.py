@@ -45,7 +45,7 @@ class Lab:
                 [
                     *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"),
                     *("--port=0", "--allow-root", f"--IdentityProvider.token={self.token}"),
-                    f"--ServerApp.root_dir={self._files}",
+                    *(f"--ServerApp.root_dir={self._files}", "--expose-app-in-browser"),
                 ],
                 env=env,
                 cwd=self.folder,
@@ -143,6 +143,28 @@ class Page:
     def button(self, name):
         """Return a widget's button; its icon is a letter of its name to the browser."""
         return self.page.locator("button.jupyter-button", has_text=re.compile(f"^{name}$")).first
+
+    def look(self, theme):
+        """Choose the light or the dark theme."""
+        self.page.evaluate(
+            "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })",
+            f"JupyterLab {theme}",
+        )
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-name='JupyterLab {theme}']", state="attached"
+        )
+
+    def keep(self, path, tallest):
+        """Keep a picture of the whole notebook, as far as a picture may be tall."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        height = self.page.evaluate(
+            "document.querySelector('.jp-NotebookPanel-notebook').scrollHeight"
+        )
+        before = self.page.viewport_size
+        self.page.set_viewport_size(before | {"height": min(height + 150, tallest)})
+        time.sleep(0.5)  # canvases are drawn again
+        self.page.screenshot(path=path)
+        self.page.set_viewport_size(before)
 
     def close_kernel(self):
         """End the page's kernel, so that the next test has the machine for itself."""

@@ -19,9 +19,11 @@ from workbench.runs.notebooks import read_notebook
 from workbench.runs.parameters import read_schema
 from workbench.runs.places import root
 from workbench.speech.options import GatherOptions
+from workbench.speech.speakers import SpeakerOptions
 
 TOP = root(Path(__file__).parent)
 OPTIONS = {
+    "00_tour": (SampleOptions, GatherOptions, FeedOptions, SpeakerOptions),
     "groove_train": (TrainOptions,),
     "groove_sample": (SampleOptions,),
     "shard_feed": (TokenizeOptions, FeedOptions, LearnOptions),
@@ -33,6 +35,16 @@ OPTIONS = {
 }
 # What a notebook starts from where it means to show more than the bare command does.
 OWN_DEFAULTS = {
+    "00_tour": {
+        "bpm",
+        "sample_rate",
+        "steps",
+        "streaming_buffer_size",
+        "style",
+        "temperature",
+        "top_p",
+        "upload_batch_size",
+    },
     "groove_train": {"validate_every"},
     "speech_gather": {"upload_batch_size"},
     "shard_feed": {

@@ -13,6 +13,7 @@ from tiny_speech import gathered_by, write_speech
 from workbench.demo.serving import served
 from workbench.errors import LearningError, OptionsError, SourceError, SpeechError
 from workbench.learning.interruption import StopsAt
+from workbench.speech.pictures import speakers_picture
 from workbench.speech.speakers import (
     BANDS,
     SpeakerNetwork,
@@ -105,6 +106,15 @@ def test_people_who_hum_are_told_apart_in_clips_kept_back(whole, shards, tmp_pat
     assert heard.trace() == 5
     assert whole.losses[-1] < 0.5 * whole.losses[0]
     assert len(whole.losses) == FEW.steps
+
+
+def test_the_picture_tells_how_often_each_was_heard_and_how_many_are_right(whole):
+    heard = np.array([[3, 0, 1], [0, 2, 0], [0, 0, 4]])
+    picture = speakers_picture(heard, whole.speakers)
+    (axes,) = picture.figure.axes
+    told = {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
+    assert told == {(0, 0): "3", (2, 0): "1", (1, 1): "2", (2, 2): "4"}
+    assert picture.caption == "9 of 10 right among 3 speakers"
 
 
 @pytest.mark.parametrize("step", [1, 7, 15])

@@ -1,4 +1,4 @@
-"""Pictures of gathered speech: how long and how loud it is, before and after cleaning."""
+"""Pictures of gathered speech: how long and how loud it is, and who is heard in it."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from workbench.figures import (
     INK,
     LARGE,
     ORANGE,
+    PAPER,
     SMALL,
     Picture,
     digest_of,
@@ -68,6 +69,32 @@ def waveforms(examples: Sequence[tuple[Clip, Clip]]) -> Picture:
     grid[1, 0].set_ylabel("after", color=_AFTER, fontsize=LARGE)
     numbers = [clip.samples for pair in examples for clip in pair]
     return Picture(figure, f"{len(examples)} recordings and their clips", digest_of(*numbers))
+
+
+def speakers_picture(heard: NDArray[np.int64], speakers: Sequence[str]) -> Picture:
+    """Draw in how many clips who was heard, a row for each who speaks; on the diagonal is right.
+
+    Args:
+        heard: Clips, by who speaks and by who was heard, (speakers, speakers).
+        speakers: Their ids, in that order.
+    """
+    figure = new_figure(height=0.26 * len(speakers) + 1.2, width=7.0)
+    axes = figure.subplots()
+    some = np.ma.masked_equal(heard, 0)  # where there is none, the paper is seen
+    axes.imshow(some, cmap="Blues", vmin=0, vmax=max(int(heard.max()), 1), aspect="auto")
+    half = heard.max() / 2
+    for row, column in np.argwhere(heard).tolist():
+        colour = PAPER if heard[row, column] > half else INK
+        text = str(heard[row, column])
+        axes.text(column, row, text, color=colour, ha="center", va="center")
+    axes.set_yticks(range(len(speakers)), speakers, family="monospace")
+    axes.set_xticks(range(len(speakers)), [str(n + 1) for n in range(len(speakers))])
+    axes.set_title("clips, by who speaks", loc="left", color=INK, fontsize=LARGE)
+    right = f"{heard.trace()} of {heard.sum()} right"
+    axes.set_title(right, loc="right", color=INK, fontsize=SMALL)
+    axes.set_xlabel("who was heard", color=INK, fontsize=SMALL)
+    quiet(axes)
+    return Picture(figure, f"{right} among {len(speakers)} speakers", digest_of(heard))
 
 
 def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
