@@ -158,7 +158,8 @@ class Page:
         """Keep a picture of the whole notebook, as far as a picture may be tall."""
         path.parent.mkdir(parents=True, exist_ok=True)
         height = self.page.evaluate(
-            "document.querySelector('.jp-NotebookPanel-notebook').scrollHeight"
+            "Math.max(...[...document.querySelectorAll('.jp-NotebookPanel *')]"
+            ".map((each) => each.scrollHeight))"
         )
         before = self.page.viewport_size
         self.page.set_viewport_size(before | {"height": min(height + 150, tallest)})

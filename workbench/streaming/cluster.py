@@ -167,8 +167,8 @@ class ClusterExecutor(Executor):
         """Send what may be sent: a suspect goes when no other is at work, and goes alone."""
         while self._suspects and not self._at_work:
             self._send(self._suspects.popleft())
-        is_held = self._suspects or any(called.is_suspect for called in self._at_work)
-        while self._waiting and not is_held:
+        is_lone = len(self._at_work) == 1 and next(iter(self._at_work)).is_suspect
+        while self._waiting and not self._suspects and not is_lone:
             self._send(self._waiting.popleft())
 
     def _send(self, called: _Call) -> None:
@@ -181,7 +181,7 @@ class ClusterExecutor(Executor):
         error = None if run.cancelled() else run.exception()
         is_lost = isinstance(error, KilledWorker)
         with self._lock:
-            is_sure = called.is_suspect or self._at_work == {called}
+            is_sure = called.is_suspect
             self._at_work.discard(called)
             if is_lost and not is_sure:
                 called.is_suspect = True
