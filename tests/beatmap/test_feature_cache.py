@@ -122,6 +122,7 @@ def test_two_specs_live_side_by_side(sounds, folder):
     assert len(FeatureCache(folder, MelSpec(n_mels=41))) == 0
 
 
+@pytest.mark.soak
 def test_workers_make_the_same_shards(sounds, folder, tmp_path):
     warm(folder, sounds, CacheOptions(shard_mb=0.01))
     told = warm(tmp_path / "other", sounds, CacheOptions(shard_mb=0.01, workers=2))

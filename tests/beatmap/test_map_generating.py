@@ -96,6 +96,7 @@ def agrees_with_recomputation(seed, name, kernel, bars):
 # --- laws
 
 
+@pytest.mark.soak
 def test_tokens_are_those_that_are_written_without_a_cache():
     assert agrees_with_recomputation(7, "extended", 5, 8) >= 512
 

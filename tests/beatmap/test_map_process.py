@@ -506,6 +506,7 @@ def position_of(folder):
     return json.loads(path.read_text())["position"] if path.exists() else None
 
 
+@pytest.mark.soak
 def test_a_run_that_is_killed_goes_on_and_ends_in_the_same_bytes(runs, corpus, whole, tmp_path):
     kill_and_go_on(runs, corpus, whole, tmp_path / "store", 3)
 

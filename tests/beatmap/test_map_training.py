@@ -446,6 +446,7 @@ class Watches(Callback):
         self.weights.append(module.network.out.weight.detach().clone())
 
 
+@pytest.mark.soak
 @flag("warm_up", "weight_decay", "threads")
 def test_the_rate_rises_over_the_warm_up_and_falls_and_matrices_alone_decay(short):
     watched = Watches()
@@ -511,6 +512,7 @@ def test_a_network_of_one_hand_is_pulled_to_the_other(data):
     assert network.out.bias.grad[left : left + hand].sum() < 0  # a step against it raises them
 
 
+@pytest.mark.soak
 def test_swings_to_and_fro_are_learnt_where_they_are_asked_for(data, short):
     learns = {"steps": 12, "learning_rate": 0.01, "validate_every": 12}
     network, without = (

@@ -211,6 +211,7 @@ def test_a_mixture_of_pitched_notes_is_refused() -> None:
         TrainOptions(model="mixture", part="all")
 
 
+@pytest.mark.soak
 def test_only_a_mixture_loads_the_compiler(plain, mixture, tmp_path) -> None:
     script = (
         "import sys; from workbench.cli import run; code = run(sys.argv[1:]); "

@@ -186,6 +186,7 @@ def killed_until(many, folder, scratch, *, kills, seed, expected):
     return gained, within
 
 
+@pytest.mark.soak
 def test_a_run_killed_at_three_instants_ends_in_the_same_bytes(many, undisturbed, tmp_path):
     (tmp_path / "run").mkdir()
     gained, _ = killed_until(
@@ -320,6 +321,7 @@ def test_ctrl_c_tells_what_to_do(many, tmp_path):
 # --- one store, one run
 
 
+@pytest.mark.soak
 def test_a_store_in_use_by_another_process_is_refused_in_one_line(many, undisturbed, tmp_path):
     output = tmp_path / "run" / "model"
     with Trainer(many, output, *OFTEN) as first:

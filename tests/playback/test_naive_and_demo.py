@@ -57,6 +57,7 @@ def test_after_ten_minutes_the_music_is_in_time_whatever_the_boards_crystal(drif
     assert np.abs(late).max() < (3.5 if drift_ppm == 30.0 else 15.0)  # until the drift is known
 
 
+@pytest.mark.soak
 def test_boards_of_unlike_crystals_are_together_after_ten_minutes():
     duties = duties_of(6_000, ms=100)
     time = VirtualTime()

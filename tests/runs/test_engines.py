@@ -93,6 +93,7 @@ def index(project: Path, params: Path) -> dict[int, Any]:
     return {r["parameters"]["seed"]: r for r in records if r["run"].startswith(f"{params.stem}-")}
 
 
+@pytest.mark.soak
 def test_a_worker_that_is_killed_loses_its_run_alone_which_is_done_again(
     project: Path, write_notebook: Writer, write_params: Writer
 ) -> None:

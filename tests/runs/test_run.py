@@ -391,6 +391,7 @@ def test_a_run_about_to_be_replaced_is_put_back_after_a_kill(
     assert _runs_of(project, "kept") == [folder.name]
 
 
+@pytest.mark.soak
 def test_two_runners_at_once_do_not_sweep_each_others_work(
     project: Path, write_notebook: Writer, write_params: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

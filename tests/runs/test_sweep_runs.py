@@ -155,6 +155,7 @@ def test_ctrl_c_lets_the_runs_at_work_end_begins_no_more_and_the_next_command_go
     assert [r.results for r in rest.runs] == [{"s": n} for n in (1, 2, 3)]
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the system's own signal is Linux's")
 def test_no_kernel_outlives_a_killed_runner_even_one_that_hears_nothing(
     project: Path, write_notebook: Writer, write_params: Writer

@@ -82,6 +82,7 @@ def refused(content, options=PASS):
 # --- trimming and levels
 
 
+@pytest.mark.soak
 @settings(max_examples=60)
 @given(stretches, st.integers(0, 3), st.sampled_from([10.0, 30.0, 60.0]))
 def test_the_interval_is_that_of_librosa(parts, seed, top_db):

@@ -146,12 +146,14 @@ def test_a_gather_to_a_folder_that_is_killed_ends_in_the_same_bytes_and_exactly_
     holds_the_good_rows(corpus, Path(at_folder.places.to("whole")))
 
 
+@pytest.mark.soak
 def test_a_gather_by_two_workers_that_is_killed_ends_in_the_same_bytes(trials_at, at_folder):
     trials = trials_at("two workers")
     assert trials.whole == at_folder.whole
     kill_separately(trials, 1)
 
 
+@pytest.mark.soak
 def test_a_gather_to_a_hub_that_is_killed_ends_in_the_same_bytes(at_hub, holding_hub):
     kill_separately(at_hub, 1)
     kill_in_an_upload(at_hub, holding_hub, "put")

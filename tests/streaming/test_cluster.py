@@ -68,6 +68,7 @@ def test_a_shard_that_kills_its_worker_once_is_done_again(engine, tmp_path):
     assert runs_of(tmp_path, 4) == 2
 
 
+@pytest.mark.soak
 def test_a_shard_that_always_kills_its_worker_is_set_aside_and_no_other(engine, tmp_path):
     shards = [(str(tmp_path), number, 99 * int(number in (3, 7))) for number in range(12)]
     aside = []
@@ -81,6 +82,7 @@ def test_a_shard_that_always_kills_its_worker_is_set_aside_and_no_other(engine, 
     assert found == [-1 if number in (3, 7) else number for number in range(12)]
 
 
+@pytest.mark.soak
 def test_and_it_is_named_where_nothing_stands_for_it(engine, tmp_path):
     shards = [(str(tmp_path), 0, 99)]
     with pytest.raises(StreamingError, match="died in every attempt") as caught:
@@ -102,6 +104,7 @@ def test_leaving_early_drops_what_is_left(engine):
     assert time.monotonic() - start < 4
 
 
+@pytest.mark.soak
 def test_a_worker_with_another_program_is_refused(engine, tmp_path):
     """The client runs a copy of the workbench with one more line."""
     package = Path(sys.modules["workbench"].__file__).parent
