@@ -1,4 +1,7 @@
-"""Where the data beside the checkout is; a test that needs it says so by a marker."""
+"""Where the data beside the checkout is, a hub, a cluster, and a machine that kills.
+
+A test that needs data says so by a marker.
+"""
 
 import ctypes
 import os
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from cluster_hosts import local_cluster
 from hub_clients import clients_at
 from hub_server import HubServer
 
@@ -15,6 +19,7 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+DEADLY = Path(__file__).parent / "deadly"
 
 
 def _folder(name: str) -> Path:
@@ -68,3 +73,26 @@ def obey_permissions() -> Callable[[], None]:
             libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; who has none, keeps none
 
     return give_up
+
+
+@pytest.fixture
+def deadly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that are started from here on are killed by what should kill them."""
+    monkeypatch.setenv("PYTHONPATH", str(DEADLY), prepend=":")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A Dask cluster of this machine, whose workers stand in another folder than the tests."""
+    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+    with local_cluster(workers=2) as engine:
+        yield engine
+
+
+@pytest.fixture
+def deadly_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same, on a machine that kills."""
+    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+    monkeypatch.syspath_prepend(DEADLY)
+    with local_cluster(workers=2) as engine:
+        yield engine

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from cluster_hosts import local_cluster
 from map_folders import write_map, write_maps
 from sounds import file_of, music, shards_of, song, songs
 
@@ -23,32 +22,8 @@ from workbench.beatmap.writer.cache import CACHE_NAME, warm
 from workbench.beatmap.writer.options import CacheOptions
 from workbench.errors import OptionsError
 
-DEADLY = Path(__file__).parents[1] / "deadly"
 KILLER = "kills_its_reader"
 BPMS = [120.0, 174.3, 92.49, 137.977]
-
-
-@pytest.fixture
-def deadly(monkeypatch):
-    """Processes that are started from here on are killed by what should kill them."""
-    monkeypatch.setenv("PYTHONPATH", str(DEADLY), prepend=":")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A Dask cluster of this machine, whose workers stand in another folder than the tests."""
-    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    with local_cluster(workers=2) as engine:
-        yield engine
-
-
-@pytest.fixture
-def deadly_cluster(monkeypatch):
-    """The same, on a machine that kills."""
-    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    monkeypatch.syspath_prepend(DEADLY)
-    with local_cluster(workers=2) as engine:
-        yield engine
 
 
 def content_of(folder):

@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster_hosts import local_cluster
 from corpora import files_of, rows_of, trained, tree, write_beat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +20,6 @@ from workbench.groove.labels import Labels
 from workbench.groove.options import TokenizeOptions, TrainOptions
 from workbench.groove.tokenize import tokenize
 
-DEADLY = Path(__file__).parents[1] / "deadly"
 KILLERS = ("3 kills_its_reader.mid", "6 kills_its_reader.mid")  # of eight
 ENGINES = ("threads", "processes")
 
@@ -58,29 +56,6 @@ def six(eight):
             folder.mkdir(exist_ok=True)
             (folder / path.name).symlink_to(path)
     return folder
-
-
-@pytest.fixture
-def deadly(monkeypatch):
-    """Processes that are started from here on are killed by what should kill them."""
-    monkeypatch.setenv("PYTHONPATH", str(DEADLY), prepend=":")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A Dask cluster of this machine, whose workers stand in another folder than the tests."""
-    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    with local_cluster(workers=2) as engine:
-        yield engine
-
-
-@pytest.fixture
-def deadly_cluster(monkeypatch):
-    """The same, on a machine that kills."""
-    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    monkeypatch.syspath_prepend(DEADLY)
-    with local_cluster(workers=2) as engine:
-        yield engine
 
 
 # --- the same bytes

@@ -6,12 +6,10 @@ opens its file, as it would one that takes all memory.
 
 import json
 import pickle
-from pathlib import Path
 
 import layouts
 import pyarrow as pa
 import pytest
-from cluster_hosts import local_cluster
 from huggingface_hub import HfApi
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +27,6 @@ from workbench.speech.options import GatherOptions
 from workbench.speech.source import CLIPS
 from workbench.speech.sources import open_speech_source
 
-DEADLY = Path(__file__).parents[1] / "deadly"
 SOUNDS = [*(file_of(burst(0.1, sample_rate=8000, seed=n), 8000) for n in range(3)), b"none", None]
 ROWS = st.fixed_dictionaries(
     {
@@ -78,23 +75,6 @@ def clips(source):
     table = home / "validated.tsv"
     table.write_text(table.read_text().replace(f"\t{name}\t", f"\t{killer}\t"))
     return home
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A Dask cluster of this machine, whose workers stand in another folder than the tests."""
-    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    with local_cluster(workers=2) as engine:
-        yield engine
-
-
-@pytest.fixture
-def deadly_cluster(monkeypatch):
-    """The same, on a machine that kills."""
-    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
-    monkeypatch.syspath_prepend(DEADLY)
-    with local_cluster(workers=2) as engine:
-        yield engine
 
 
 def gathered(said, to, show=silent, **options):
@@ -222,10 +202,10 @@ def test_an_engine_that_is_none_is_refused():
 @pytest.mark.soak
 @pytest.mark.parametrize("engine", ["processes", "deadly_cluster"])
 def test_a_clip_that_kills_its_worker_is_left_out_by_name_and_the_others_arrive(
-    request, clips, tmp_path, monkeypatch, engine
+    request, clips, tmp_path, engine
 ):
     gathered(str(clips), tmp_path / "all")
-    monkeypatch.setenv("PYTHONPATH", str(DEADLY), prepend=":")
+    request.getfixturevalue("deadly")
     engine = request.getfixturevalue(engine) if "cluster" in engine else engine
     done = gathered(str(clips), tmp_path / "out", workers=2, engine=engine)
     (source,) = done.state.sources
