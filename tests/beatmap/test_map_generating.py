@@ -96,14 +96,24 @@ def agrees_with_recomputation(seed, name, kernel, bars):
 # --- laws
 
 
+@pytest.fixture
+def double():
+    """Numbers of 64 bits: in 32, two tokens may be as likely as each other but for rounding."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.soak
+@pytest.mark.usefixtures("double")
 def test_tokens_are_those_that_are_written_without_a_cache():
     assert agrees_with_recomputation(7, "extended", 5, 8) >= 512
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("name", "kernel"), KINDS)
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("double")
 def test_tokens_of_many_networks_are_those_that_are_written_without_a_cache(seed, name, kernel):
     lengths = (agrees_with_recomputation(seed, name, kernel, bars) for bars in (8, 16, 32, 64))
     assert any(length >= 512 for length in lengths)

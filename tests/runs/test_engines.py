@@ -90,7 +90,11 @@ def statuses(report: BatchReport) -> list[str]:
 
 def index(project: Path, params: Path) -> dict[int, Any]:
     records = read(project / "outputs" / "runs.jsonl")
-    return {r["parameters"]["seed"]: r for r in records if r["run"].startswith(f"{params.stem}-")}
+    return {
+        r["parameters"]["seed"]: r
+        for r in records
+        if r["notebook"] == params.parent.name and r["run"].startswith(f"{params.stem}-")
+    }
 
 
 @pytest.mark.soak

@@ -153,7 +153,6 @@ def test_a_gather_by_two_workers_that_is_killed_ends_in_the_same_bytes(trials_at
     kill_separately(trials, 1)
 
 
-@pytest.mark.soak
 def test_a_gather_to_a_hub_that_is_killed_ends_in_the_same_bytes(at_hub, holding_hub):
     kill_separately(at_hub, 1)
     kill_in_an_upload(at_hub, holding_hub, "put")
