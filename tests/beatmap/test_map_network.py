@@ -16,6 +16,7 @@ from small_networks import (
     walk,
 )
 
+from workbench.beatmap.writer import network as of_network
 from workbench.beatmap.writer.grammar import allowed
 from workbench.beatmap.writer.losses import costs_of, lesson_of
 from workbench.beatmap.writer.network import KeyValues, MapNetwork, Places, places_of
@@ -199,6 +200,22 @@ def test_a_network_learns_after_it_has_written(name, kernel):
     gradients = {key: value.grad for key, value in network.named_parameters()}
     assert all(g is not None and g.isfinite().all() for g in gradients.values())
     assert all(g.abs().max() > 0 for key, g in gradients.items() if key != "style.weight")
+
+
+def test_a_network_of_64_bits_leaves_none_of_its_numbers_to_one_of_32():
+    tokens, own = written(5, "extended")
+    network = made_network(5, width=24)  # no other test has heads as wide
+    torch.set_default_dtype(torch.float64)
+    try:
+        wide = made_network(5, width=24)
+        logits_of(wide, heard_of(wide, 3, BARS, 5), tokens, own)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    after = logits_of(network, heard_of(network, 3, BARS, 5), tokens, own)
+    for kept in (of_network._speeds, of_network._token_speeds):
+        kept.cache_clear()
+    alone = logits_of(network, heard_of(network, 3, BARS, 5), tokens, own)
+    assert torch.equal(after, alone)
 
 
 @pytest.mark.parametrize(

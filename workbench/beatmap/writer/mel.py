@@ -172,7 +172,7 @@ def _blocks_of_bands(spec: MelSpec) -> list[tuple[slice, slice, torch.Tensor]]:
 
 @lru_cache(maxsize=8)
 def _hann(n_fft: int) -> torch.Tensor:
-    return torch.hann_window(n_fft)
+    return torch.hann_window(n_fft, dtype=torch.float32)
 
 
 def _band_powers(samples: Samples, spec: MelSpec) -> Floats:
@@ -183,7 +183,7 @@ def _band_powers(samples: Samples, spec: MelSpec) -> Floats:
     sound = torch.from_numpy(padded)
     count = 1 + (len(padded) - spec.n_fft) // spec.hop_length
     blocks = _blocks_of_bands(spec)
-    power = torch.zeros(count, max(bands.stop for _, bands, _ in blocks))
+    power = torch.zeros(count, max(bands.stop for _, bands, _ in blocks), dtype=torch.float32)
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)
         ends = (stop - 1) * spec.hop_length + spec.n_fft

@@ -573,9 +573,12 @@ def _turns(angles: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _speeds(size: int, base: float, device: torch.device) -> Tensor:
-    """Return how fast numbers turn with position, (size,); of a pair, one against the other."""
+    """Return how fast numbers turn with position, (size,); of a pair, one against the other.
+
+    They are kept for whoever asks next, so PyTorch's default type has no say in them.
+    """
     half = size // 2
-    speeds = base ** (-torch.arange(half, device=device) / half)
+    speeds = base ** (-torch.arange(half, dtype=torch.float32, device=device) / half)
     return torch.cat((-speeds, speeds))
 
 
