@@ -8,18 +8,16 @@ transport; who is first changes from pair to pair. The median of the pairs' rati
 of drum n-grams, which works the processor alone, is measured in turn with one worker and with two.
 """
 
-import argparse
 import itertools
 import json
 import os
 import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import papermill
+from rows import Row, parser_of, row, seconds_of, tell
 from traitlets.config import Config
 
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
@@ -27,9 +25,10 @@ from workbench.groove.counting import count_batches
 from workbench.groove.files import midi_files
 from workbench.groove.options import TrainOptions
 from workbench.groove.train import Corpus, read_corpus
+from workbench.runs import measurements
 from workbench.runs.run import RunOptions, run
 
-ROUNDS = 3
+ROUNDS = 7
 TIMES = 20  # a second copy of a file is as much work as the first
 PARAMETERS = 'seed: int = 0  # the dice [0..1000]\noutput_dir: str = ""  # where files go'
 CELLS = (
@@ -44,8 +43,7 @@ CELLS = (
 
 def main() -> None:
     """Measure, print a table, exit 1 when a number is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--runs", type=int, default=3, help="runs of a sweep")
     parser.add_argument("--files", type=int, default=3_000, help=f"counted {TIMES} times each")
@@ -55,23 +53,10 @@ def main() -> None:
             overhead_row(Path(scratch), arguments.pairs, arguments.runs),
             workers_row(Path(scratch) / "drums", arguments.files),
         ]
-    if arguments.json:
-        print(json.dumps(rows))
-    else:
-        for each in rows:
-            told = f"{each['value']:>10.3f}  {each['reach']:<12}"
-            print(f"{told} {'reached' if each['reached'] else 'MISSED ':<8} {each['what']}")
-    sys.exit(not all(each["reached"] for each in rows))
+    tell("runs", rows, as_json=arguments.json)
 
 
-def row(what: str, value: float, reach: str) -> dict[str, object]:
-    """Return a measurement and whether it reaches what it should, `>= x` or `<= x`."""
-    sign, bound = reach.split()
-    reached = value >= float(bound) if sign == ">=" else value <= float(bound)
-    return {"what": what, "value": value, "reach": reach, "reached": reached}
-
-
-def overhead_row(scratch: Path, pairs: int, runs: int) -> dict[str, object]:
+def overhead_row(scratch: Path, pairs: int, runs: int) -> Row:
     """Compare sweeps with as many calls of papermill."""
     project = make_project(scratch / "project", runs)
     os.chdir(project)
@@ -92,8 +77,14 @@ def overhead_row(scratch: Path, pairs: int, runs: int) -> dict[str, object]:
         seconds = {work: seconds_of(work) for work in order}
         ratios.append(seconds[sweep] / seconds[bare])
     os.chdir("/")
-    what = f"a sweep of {runs} runs, as many times as long as papermill alone"
-    return row(what, statistics.median(ratios), "<= 1.05")
+    return row(
+        f"a sweep of {runs} runs, as many times as long",
+        statistics.median(ratios),
+        "<= 1.05",
+        unit=measurements.TIMES,
+        turns=ratios,
+        against="papermill alone",
+    )
 
 
 def make_project(top: Path, runs: int) -> Path:
@@ -131,16 +122,23 @@ def by_papermill(project: Path, seed: int) -> None:
         )
 
 
-def workers_row(folder: Path, files: int) -> dict[str, object]:
+def workers_row(folder: Path, files: int) -> Row:
     """Compare counting by two processes with counting by one."""
     make_drum_corpus(folder, DrumCorpusOptions(files=files))
     corpus = read_corpus(midi_files(folder), TrainOptions())
     ratios = []
-    for _ in range(ROUNDS):
-        one = seconds_of(lambda: count(corpus, 1))
-        ratios.append(one / seconds_of(lambda: count(corpus, 2)))
-    what = f"drum n-grams of {TIMES * files} files: two workers as many times as fast as one"
-    return row(what, statistics.median(ratios), ">= 1.6")
+    for number in range(ROUNDS):
+        order = (1, 2) if number % 2 else (2, 1)
+        seconds = {workers: seconds_of(partial(count, corpus, workers)) for workers in order}
+        ratios.append(seconds[1] / seconds[2])
+    return row(
+        f"drum n-grams of {TIMES * files} files, two workers",
+        statistics.median(ratios),
+        ">= 1.6",
+        unit=measurements.TIMES,
+        turns=ratios,
+        against="one worker",
+    )
 
 
 def count(corpus: Corpus, workers: int) -> None:
@@ -148,13 +146,6 @@ def count(corpus: Corpus, workers: int) -> None:
     batches = itertools.chain.from_iterable(corpus.batches(0) for _ in range(TIMES))
     for _ in count_batches(batches, engine="processes", workers=workers):
         pass
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long some work takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
