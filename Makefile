@@ -6,6 +6,8 @@ TORCH  ?= cpu
 VENV   := .venv
 BIN    := $(VENV)/bin
 PINS   := $(VENV)/constraints.txt
+# compiled modules are kept, as tests start hundreds of processes
+unexport PYTHONDONTWRITEBYTECODE
 # one more than there are processors, as a test often waits for a process, a kernel or a socket
 TESTERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 NBVAL  := --nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout 120
@@ -30,36 +32,22 @@ soak: $(VENV)/test ## run the long trials: kills, mutations, seeds
 e2e: $(VENV)/test ## click through the notebooks in a headless Chromium
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
-bench: $(VENV)/test ## measure side by side and print the ratios
-	$(BIN)/python tests/bench/reader.py
-	$(BIN)/python tests/bench/groove.py
-	$(BIN)/python tests/bench/groove_mixture.py
-	$(BIN)/python tests/bench/streaming.py
-	$(BIN)/python tests/bench/window.py
-	$(BIN)/python tests/bench/feed.py
-	$(BIN)/python tests/bench/beatmap_parse.py
-	$(BIN)/python tests/bench/beatmap_store.py
-	$(BIN)/python tests/bench/beatmap_tokens.py
-	$(BIN)/python tests/bench/beatmap_mel.py
-	$(BIN)/python tests/bench/beatmap_train.py
-	$(BIN)/python tests/bench/beatmap_generate.py
-	$(BIN)/python tests/bench/playback_plan.py
-	$(BIN)/python tests/bench/playback_timing.py
-	$(BIN)/python tests/bench/runner.py
-	$(BIN)/python tests/bench/scale.py
+bench: $(VENV)/bench ## measure side by side, one table of ratios in outputs/bench
+	$(BIN)/python tests/bench/table.py
 
-lint: $(VENV)/dev ## check style, types, imports and notebooks
+lint: $(VENV)/dev ## check style, types, imports, dead code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/workbench nb lint notebooks
 
 lab: $(VENV)/test ## open JupyterLab
 	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
 
 lock: $(VENV)/dev ## freeze what is installed into constraints.txt
-	@$(BIN)/pip install --quiet -e '.[dev,cluster]' -c $(PINS)
+	@$(BIN)/pip install --quiet -e '.[dev,bench,cluster]' -c $(PINS)
 	@{ echo "# Made by make lock, $$($(BIN)/python --version), $$(uname -sm). Other platforms: make LOCK="; \
 	  { $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep -h '^torch==' $(PINS); } | sort -fu; \
 	} > constraints.new && mv constraints.new constraints.txt
@@ -76,6 +64,6 @@ $(VENV)/python: # the interpreter, new enough
 $(PINS): $(VENV)/python $(LOCK)
 	@cat /dev/null $(LOCK) | grep $(if $(filter gpu,$(TORCH)),-v '^torch==',.) > $@ || true
 
-$(VENV)/test $(VENV)/dev: $(VENV)/%: $(PINS) pyproject.toml
+$(VENV)/test $(VENV)/dev $(VENV)/bench: $(VENV)/%: $(PINS) pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$*]' -c $(PINS)
 	@touch $@

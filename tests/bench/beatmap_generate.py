@@ -1,6 +1,6 @@
 """Maps written token by token, beside a writer that reads all it has written anew at each step.
 
-    python tests/bench/beatmap_generate.py [--json]
+    python tests/bench/beatmap_generate.py [--json] [--tokens N] [--song-bars N]
 
 The network is `small`, untrained: equal weights cost equal time whatever they have learnt. Both
 sides write by the likeliest token allowed, in one process. Ours keeps keys and values, and looks at
@@ -12,14 +12,12 @@ all threads. The song is 3 minutes at 120 bpm,
 written in four strands, with draws as the command has them.
 """
 
-import argparse
-import json
 import math
-import sys
 import time
 
 import numpy as np
 import torch
+from rows import Row, parser_of, rate, row, seconds_of, tell, times
 from torch import Tensor
 
 from workbench.beatmap.writer.drawing import Manner
@@ -29,13 +27,12 @@ from workbench.beatmap.writer.model import MapWriter, WriterCard, make_writer
 from workbench.beatmap.writer.network import Heard, MapNetwork, NetworkShape, Wish, places_of
 from workbench.beatmap.writer.options import ChartWindowOptions, MelSpec
 from workbench.beatmap.writer.tokens import BAR, FIRST_DIFFICULTY, START, decode
+from workbench.runs.measurements import TIMES
 
-TOKENS = 512  # where the two are compared
 OLD_COLUMNS = 2048
 BARS = (1, 2, 4, 8)
 DENSE = 8.0  # logits that make every slot likely
 SPACING = 3  # slots; so a bar has about as many tokens as the windows want
-SONG_BARS = 90  # 3 minutes at 120 bpm
 STRANDS = 4
 TURNS = 3
 SMALL = NetworkShape()
@@ -45,23 +42,13 @@ SEED = 1
 
 def main() -> None:
     """Measure, print a table, exit 1 when a number is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    rows = measured(parser.parse_args())
-    sys.exit(not all(each["reached"] for each in rows))
-
-
-def measured(arguments: argparse.Namespace) -> list[dict[str, object]]:
-    """Return one row a measurement, and tell them."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--tokens", type=int, default=512, help="where the two are compared")
+    parser.add_argument("--song-bars", type=int, default=90, help="3 minutes at 120 bpm")
+    arguments = parser.parse_args()
     writer = made_writer()
-    rows = [*length_rows(writer.network), *song_rows(writer)]
-    if arguments.json:
-        print(json.dumps(rows))
-        return rows
-    for each in rows:
-        told = f"{each['value']:>10.4g}  {each['reach']:<8}"
-        print(f"{told} {'reached' if each['reached'] else 'MISSED ':<8} {each['what']}")
-    return rows
+    rows = [*length_rows(writer.network, arguments.tokens), *song_rows(writer, arguments.song_bars)]
+    tell("beatmap", rows, as_json=arguments.json)
 
 
 def made_writer() -> MapWriter:
@@ -78,43 +65,45 @@ def made_writer() -> MapWriter:
     return make_writer(card, MapNetwork(SMALL).state_dict())
 
 
-def length_rows(network: MapNetwork) -> list[dict[str, object]]:
+def length_rows(network: MapNetwork, tokens: int) -> list[Row]:
     """Compare the two schemes, and ours at several lengths."""
     manner = Manner(temperature=0.0, spacing=SPACING)
     ours = heard_of(network, CUT.bars * SMALL.bar_columns)
     sheets = [Sheet(head=head(), bars=bars, seed=(SEED,)) for bars in BARS]
-    least, lengths = [math.inf] * len(sheets), [0] * len(sheets)
+    spent: list[list[float]] = [[] for _ in sheets]
+    lengths = [0] * len(sheets)
     for _ in range(TURNS):
         for number, sheet in enumerate(sheets):
             began = time.process_time()
             (written,) = write_windows(network, ours, [sheet], manner)
-            least[number] = min(least[number], time.process_time() - began)
+            spent[number].append(time.process_time() - began)
             lengths[number] = len(written)
     old = heard_of(network, OLD_COLUMNS)
-    began = time.process_time()
-    recomputed(network, old, TOKENS)
-    old_rate = TOKENS / (time.process_time() - began)
-    rates = [length / seconds for length, seconds in zip(lengths, least, strict=True)]
-    at = next(number for number, length in enumerate(lengths) if length >= TOKENS)
+    slow = seconds_of(lambda: recomputed(network, old, tokens), time.process_time)
+    at = next(number for number, length in enumerate(lengths) if length >= tokens)
+    each = [[s / length for s in seconds] for seconds, length in zip(spent, lengths, strict=True)]
     return [
-        row(
-            f"{lengths[at]} tokens: as many times as fast as {TOKENS} all anew",
-            rates[at] / old_rate,
+        times(
+            f"a window of {lengths[at]} tokens, time a token",
+            [slow / tokens],
+            each[at],
             ">= 12",
+            against=f"{tokens} tokens, each from all before it",
         ),
-        row(f"{lengths[at]} tokens: tokens a second", rates[at], ">= 0"),
-        row(f"{TOKENS} tokens all anew: tokens a second", old_rate, ">= 0"),
+        rate(f"{lengths[at]} tokens written", 1, each[at], unit="tokens/s"),
+        row(f"{tokens} tokens written all anew", tokens / slow, unit="tokens/s"),
         row(
             f"time a token, {lengths[-1]:,} tokens as a share of {lengths[0]}",
-            rates[0] / rates[-1],
+            min(each[-1]) / min(each[0]),
             "<= 1.5",
+            unit=TIMES,
         ),
     ]
 
 
-def song_rows(writer: MapWriter) -> list[dict[str, object]]:
+def song_rows(writer: MapWriter, bars: int) -> list[Row]:
     """Measure how long a song takes."""
-    columns = SONG_BARS * SMALL.bar_columns
+    columns = bars * SMALL.bar_columns
     generator = np.random.default_rng(SEED)
     features = generator.normal(size=(columns, SMALL.channels)).astype(np.float16)
     manner = Manner(temperature=0.9, top_p=0.95, parity=4.0)
@@ -124,16 +113,14 @@ def song_rows(writer: MapWriter) -> list[dict[str, object]]:
     seconds = time.process_time() - began
     notes = len(decode(tokens, SMALL.tokens)[0])
     return [
-        row(f"a song of 3 minutes, {len(tokens):,} tokens, {notes:,} notes: s", seconds, "<= 20"),
-        row("tokens of the song a second", len(tokens) / seconds, ">= 0"),
+        row(
+            f"a song of {2 * bars} s written, {len(tokens):,} tokens, {notes:,} notes",
+            seconds,
+            "<= 20",
+            unit="s",
+        ),
+        row("tokens of the song", len(tokens) / seconds, unit="tokens/s"),
     ]
-
-
-def row(what: str, value: float, reach: str) -> dict[str, object]:
-    """Return a measurement and whether it reaches what it should, `>= x` or `<= x`."""
-    sign, bound = reach.split()
-    reached = value >= float(bound) if sign == ">=" else value <= float(bound)
-    return {"what": what, "value": value, "reach": reach, "reached": reached}
 
 
 def heard_of(network: MapNetwork, columns: int) -> Heard:

@@ -1,8 +1,9 @@
 """Charted songs, each left out once: a writer's onsets, beside those that librosa detects.
 
-    python tests/bench/beatmap_leave_one_out.py SONGS [--json] [--only TITLE] [--steps N]
+    python tests/bench/beatmap_leave_one_out.py [SONGS] [--json] [--only TITLE] [--steps N]
 
-SONGS is a folder of songs that people charted for Frets on Fire or Clone Hero. For each song a
+SONGS is a folder of songs that people charted for Frets on Fire or Clone Hero, by default the one
+beside the checkout. For each song a
 writer is trained on all others, on every difficulty, for as many steps as for any; nothing is
 looked at on the way, and the weights are those at the end. It writes the Expert chart of the song
 that was left out, by the likeliest token, told neither density nor style, and leaned toward notes
@@ -12,9 +13,7 @@ et al., 2014), here 0.3, where the likeliest token alone would want about 0.5. l
 with the human's chart by onset F1 within 50 ms, on the same mix of song and guitar.
 """
 
-import argparse
 import io
-import json
 import math
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import numpy as np
 import soundfile
 import torch
 from numpy.typing import NDArray
+from rows import CHARTS, Row, parser_of, row, skipped, tell
 
 from workbench.beatmap.maps.charted import write_charted_maps
 from workbench.beatmap.maps.manifest import StoredSong
@@ -44,6 +44,7 @@ from workbench.beatmap.writer.model_options import TrainOptions
 from workbench.beatmap.writer.options import CacheOptions, ChartWindowOptions, MelSpec
 from workbench.beatmap.writer.tokens import decode
 from workbench.beatmap.writer.training import train
+from workbench.runs.measurements import TIMES
 
 CHART = "Expert"
 SPEC = MelSpec()
@@ -64,26 +65,37 @@ Floats = NDArray[np.float64]
 
 
 def main() -> None:
-    """Measure, print a table, exit 1 when fewer than five of six songs are won."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("songs", type=Path)
-    parser.add_argument("--json", action="store_true")
+    """Measure and tell; all songs but one are to be won."""
+    parser = parser_of(__doc__)
+    parser.add_argument("songs", type=Path, nargs="?", default=CHARTS)
     parser.add_argument("--only", default="")
     parser.add_argument("--steps", type=int, default=300)
     arguments = parser.parse_args()
+    if not arguments.songs.is_dir():
+        lacking = [skipped("songs left out", f"charted songs in {arguments.songs.name}")]
+        tell("beatmap", lacking, as_json=arguments.json)
     torch.set_num_threads(1)
-    rows = []
+    songs = []
     with tempfile.TemporaryDirectory() as scratch:
-        for row in measured(arguments.songs, Path(scratch), arguments.steps, arguments.only):
-            rows.append(row)
-            told = " ".join(f"{name} {value}" for name, value in row.items())
+        for song in measured(arguments.songs, Path(scratch), arguments.steps, arguments.only):
+            songs.append(song)
+            told = " ".join(f"{name} {value}" for name, value in song.items())
             print(told, file=sys.stderr, flush=True)
-    won = sum(row["writer"] > row["librosa"] for row in rows)
-    if arguments.json:
-        print(json.dumps({"songs": rows, "won": won}))
-    else:
-        print(f"{won} of {len(rows)} songs are above librosa's detector")
-    sys.exit(won < len(rows) - 1)
+    tell("beatmap", list(rows_of(songs)), as_json=arguments.json)
+
+
+def rows_of(songs: list[dict[str, str | float]]) -> Iterator[Row]:
+    """Give one row a song, and one that counts those that are won."""
+    for song in songs:
+        yield row(
+            f"{song['song']}: onset F1 of a writer that left it out",
+            song["writer"] / song["librosa"],
+            unit=TIMES,
+            against="librosa's onsets",
+            note=f"{song['writer']}, not leaned {song['not_leaned']}, librosa {song['librosa']}",
+        )
+    won = sum(song["writer"] > song["librosa"] for song in songs)
+    yield row("songs above librosa's onsets", won, f">= {len(songs) - 1}")
 
 
 def measured(songs: Path, scratch: Path, steps: int, only: str) -> Iterator[dict[str, str | float]]:

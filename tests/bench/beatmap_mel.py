@@ -13,20 +13,16 @@ one process and one thread, turn by turn; the processor's seconds count, the lea
   the song's `.npy` is loaded and cut to 4,096 columns, and its tokens are filled up.
 """
 
-import argparse
 import io
-import json
-import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import librosa
 import numpy as np
 import soundfile
 import torch
+from rows import Row, in_turn, parser_of, row, tell, times
 from threadpoolctl import threadpool_limits
 
 from workbench.beatmap.maps.objects import Notes
@@ -37,6 +33,7 @@ from workbench.beatmap.writer.mel import mel
 from workbench.beatmap.writer.options import CacheOptions, ChartWindowOptions, MelSpec
 from workbench.beatmap.writer.tokens import EXTENDED, encode_many
 from workbench.beatmap.writer.windows import window_columns, windows_of
+from workbench.runs.measurements import TIMES
 
 RATE, BPM, SONGS, TURNS, LOADS = 44_100, 128.0, 3, 5, 300
 SPEC = MelSpec()
@@ -45,8 +42,7 @@ STEADY = TimeMap.steady(BPM)
 
 def main() -> None:
     """Measure, print a table, exit 1 when a number is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each song")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -58,66 +54,65 @@ def main() -> None:
             *warming_rows(Path(scratch), sounds),
             *item_rows(Path(scratch), sounds),
         ]
-    if arguments.json:
-        print(json.dumps(rows))
-    else:
-        for each in rows:
-            told = f"{each['value']:>10.4g}  {each['reach']:<8}"
-            print(f"{told} {'reached' if each['reached'] else 'MISSED ':<8} {each['what']}")
-    sys.exit(not all(each["reached"] for each in rows))
+    tell("beatmap", rows, as_json=arguments.json)
 
 
-def row(what: str, value: float, reach: str) -> dict[str, object]:
-    """Return a measurement and whether it reaches what it should."""
-    sign, bound = reach.split()
-    reached = value >= float(bound) if sign == ">=" else value <= float(bound)
-    return {"what": what, "value": float(value), "reach": reach, "reached": bool(reached)}
-
-
-def feature_rows(content: bytes, seconds: float) -> list[dict[str, object]]:
+def feature_rows(content: bytes, seconds: float) -> list[Row]:
     """Return how fast features are made, and how far they are from librosa's."""
-    ours, theirs, decoding = side_by_side(
-        lambda: mel(song_samples([content], SPEC.sample_rate), SPEC, STEADY),
-        lambda: by_librosa(content),
-        lambda: decoded(content),
+    spent = in_turn(
+        TURNS,
+        {
+            "ours": lambda: mel(song_samples([content], SPEC.sample_rate), SPEC, STEADY),
+            "librosa": lambda: by_librosa(content),
+            "decoding": lambda: decoded(content),
+        },
+        warms=True,
     )
     columns = mel(song_samples([content], SPEC.sample_rate), SPEC, STEADY).T.astype(np.float64)
     expected = by_librosa(content)
     common = min(columns.shape[1], expected.shape[1])
     difference = np.abs(columns[:, :common] - expected[:, :common])
-    minutes = seconds / 60
+    decoding = min(spent["decoding"])
+    without = {side: [each - decoding for each in spent[side]] for side in ("ours", "librosa")}
+    told = {
+        side: row(f"{side}: an audio minute", 60 * min(spent[side]) / seconds, unit="s")
+        for side in spent
+    }
     return [
-        row("features: as many times as fast as librosa", theirs / ours, ">= 1.6"),
-        row("features: largest difference in a band, dB", difference[:80].max(), "<= 0.05"),
+        times("features of a song", spent["librosa"], spent["ours"], ">= 1.6", against="librosa"),
+        row("features: largest difference in a band", difference[:80].max(), "<= 0.05", unit="dB"),
         row("features: largest difference in the onsets", difference[80].max(), "<= 0.05"),
-        row("features: seconds an audio minute", ours / minutes, ">= 0"),
-        row("librosa: seconds an audio minute", theirs / minutes, ">= 0"),
-        row("decoding alone: seconds an audio minute", decoding / minutes, ">= 0"),
+        times("features, decoded before", without["librosa"], without["ours"], against="librosa"),
+        *told.values(),
+    ]
+
+
+def warming_rows(scratch: Path, sounds: list[SongSound]) -> list[Row]:
+    """Return how fast files become what is kept, and what a second run does."""
+    folders = (scratch / f"cache{number}" for number in range(TURNS))
+    spent = in_turn(
+        TURNS,
+        {
+            "ours": lambda: warm(next(folders), sounds, CacheOptions(progress=False)),
+            "librosa": lambda: [keep_by_librosa(scratch, sound) for sound in sounds],
+        },
+    )
+    again = warm(scratch / "cache0", sounds, CacheOptions(progress=False))
+    size = sum((scratch / f"{sound.path.name}.npy").stat().st_size for sound in sounds)
+    return [
+        times("features kept", spent["librosa"], spent["ours"], ">= 1.6", against="librosa"),
+        row("songs that a second run computes", again.computed, "<= 0"),
         row(
-            "features: as many times as fast as librosa, both without decoding",
-            (theirs - decoding) / (ours - decoding),
-            ">= 0",
+            "kept features, as many times as small",
+            size / again.size,
+            ">= 1.9",
+            unit=TIMES,
+            against="a file a song",
         ),
     ]
 
 
-def warming_rows(scratch: Path, sounds: list[SongSound]) -> list[dict[str, object]]:
-    """Return how fast files become what is kept, and what a second run does."""
-    folders = (scratch / f"cache{number}" for number in range(TURNS))
-    ours, theirs = side_by_side(
-        lambda: warm(next(folders), sounds, CacheOptions()),
-        lambda: [keep_by_librosa(scratch, sound) for sound in sounds],
-    )
-    again = warm(scratch / "cache0", sounds, CacheOptions())
-    size = sum((scratch / f"{sound.path.name}.npy").stat().st_size for sound in sounds)
-    return [
-        row("warming: as many times as fast as librosa", theirs / ours, ">= 1.6"),
-        row("warming: songs that a second run computes", again.computed, "<= 0"),
-        row("kept: as many times as small", size / again.size, ">= 1.9"),
-    ]
-
-
-def item_rows(scratch: Path, sounds: list[SongSound]) -> list[dict[str, object]]:
+def item_rows(scratch: Path, sounds: list[SongSound]) -> list[Row]:
     """Return how fast one item is read that was read before."""
     cache = FeatureCache(scratch / "cache0", SPEC)
     keys = [sound.key for sound in sounds]
@@ -142,25 +137,18 @@ def item_rows(scratch: Path, sounds: list[SongSound]) -> list[dict[str, object]]
         columns = np.load(paths[number % len(paths)])[:, :4096]
         return torch.from_numpy(columns), torch.tensor(tokens + [0] * (1024 - len(tokens)))
 
-    ours, theirs = side_by_side(
-        lambda: [item(number) for number in range(LOADS)],
-        lambda: [older_item(number) for number in range(LOADS)],
+    spent = in_turn(
+        TURNS,
+        {
+            "ours": lambda: [item(number) for number in range(LOADS)],
+            "older": lambda: [older_item(number) for number in range(LOADS)],
+        },
     )
+    each = [1e6 * seconds / LOADS for seconds in spent["ours"]]
     return [
-        row("a warm item, microseconds", 1e6 * ours / LOADS, "<= 25"),
-        row("a warm item: as many times as fast as a file a song", theirs / ours, ">= 20"),
+        row("a warm item", min(each), "<= 25", unit="µs", turns=each),
+        times("a warm item", spent["older"], spent["ours"], ">= 20", against="a file a song"),
     ]
-
-
-def side_by_side(*sides: Callable[[], object]) -> list[float]:
-    """Return the least of the processor's seconds of each side, taken in turn."""
-    least = [float("inf")] * len(sides)
-    for _ in range(TURNS):
-        for number, side in enumerate(sides):
-            began = time.process_time()
-            side()
-            least[number] = min(least[number], time.process_time() - began)
-    return least
 
 
 def by_librosa(content: bytes) -> np.ndarray:

@@ -11,16 +11,14 @@ levels with the service's SHA-1, against the same with json.load and a SHA-256 o
 older system's own identity.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from rows import Row, in_turn, parser_of, rate, tell, times
 
 from workbench.beatmap.maps.reading import read_difficulty, read_level
 from workbench.errors import BeatmapError
@@ -30,50 +28,46 @@ NOTES, LIGHTS, BEATS, TURNS = 1450, 2560, 640, 7
 
 def main() -> None:
     """Measure, print a table, exit 1 when the ratio is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__)
     parser.add_argument("--maps", type=int, default=100)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        result = measured(Path(scratch), arguments.maps)
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        for name, value in result.items():
-            print(
-                f"{value:>14,.3f}  {name}" if isinstance(value, float) else f"{value:>14}  {name}"
-            )
-    sys.exit(not result["reached"])
+        rows = measured(Path(scratch), arguments.maps)
+    tell("beatmap", rows, as_json=arguments.json)
 
 
-def measured(scratch: Path, maps: int) -> dict[str, object]:
-    """Return seconds of both sides in both races, their ratios, and what ours reads a second."""
+def measured(scratch: Path, maps: int) -> list[Row]:
+    """Return one row a measurement of both races."""
     folders = make_maps(scratch, maps)
     texts = [file.read_bytes() for folder in folders for file in sorted(folder.glob("E*.dat"))]
-    sides: dict[str, Callable[[], int]] = {
-        "parse, ours": lambda: sum(len(read_difficulty(t).objects.notes) for t in texts),
-        "parse, json and dicts": lambda: sum(len(dicts(json.loads(t), 120)) for t in texts),
-        "level, ours": lambda: sum(ours(folder) for folder in folders),
-        "level, json and dicts": lambda: sum(theirs(folder) for folder in folders),
+    counts = set()
+    races: dict[str, Callable[[], int]] = {
+        "parse": lambda: sum(len(read_difficulty(t).objects.notes) for t in texts),
+        "parse, theirs": lambda: sum(len(dicts(json.loads(t), 120)) for t in texts),
+        "level": lambda: sum(ours(folder) for folder in folders),
+        "level, theirs": lambda: sum(theirs(folder) for folder in folders),
     }
-    counts, least = set(), dict.fromkeys(sides, float("inf"))
-    for _ in range(TURNS):
-        for name, side in sides.items():
-            began = time.process_time()
-            counts.add(side())
-            least[name] = min(least[name], time.process_time() - began)
+    sides = {name: lambda race=race: counts.add(race()) for name, race in races.items()}
+    spent = in_turn(TURNS, sides)
     if counts != {NOTES * len(texts)}:
         raise SystemExit(f"the sides count {counts} notes")
-    parse = least["parse, json and dicts"] / least["parse, ours"]
-    return {
-        "notes": NOTES * len(texts),
-        "megabytes": sum(map(len, texts)) / 1e6,
-        **least,
-        "notes a second, parse": NOTES * len(texts) / least["parse, ours"],
-        "ratio, level": least["level, json and dicts"] / least["level, ours"],
-        "ratio, parse, at least 5": parse,
-        "reached": parse >= 5,
-    }
+    size = sum(map(len, texts)) / 1e6
+    return [
+        times(
+            f"difficulties parsed and checked, {size:.1f} MB",
+            spent["parse, theirs"],
+            spent["parse"],
+            ">= 5",
+            against="json and a dict a note",
+        ),
+        times(
+            "levels read and hashed",
+            spent["level, theirs"],
+            spent["level"],
+            against="json, dicts and SHA-256",
+        ),
+        rate("difficulties parsed", NOTES * len(texts), spent["parse"], unit="notes/s"),
+    ]
 
 
 class Folder:

@@ -1,8 +1,9 @@
-"""Measure writing maps as Parquet and making tokens of them, beside the way before, in one run.
+"""Writing maps as Parquet and making tokens of them, beside the way before, in one run.
 
-`python tests/bench/beatmap_store.py [--json] [--songs N] [--rounds N] [--maps N]` makes songs of
-two difficulties, each of 640 beats with notes on quarter beats, 290,000 notes with the default
-100 songs, and does in turn, each in CPU time of this one process:
+    python tests/bench/beatmap_store.py [--json] [--songs N] [--rounds N] [--maps N]
+
+It makes songs of two difficulties, each of 640 beats with notes on quarter beats, 290,000 notes
+with the default 100 songs, and does in turn, each in CPU time of this one process:
 
 - write: notes as a list of dictionaries, a row group a song, snappy; beside songs through our
   store writer, with its manifest, checksums and digests.
@@ -20,8 +21,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rows import Row, in_turn, parser_of, rate, row, tell, times
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "beatmap"))
 
@@ -50,6 +50,7 @@ from workbench.beatmap.writer.corpus import chosen_charts, encoded_charts
 from workbench.beatmap.writer.data_options import DataOptions
 from workbench.beatmap.writer.tokens import VOCABULARY_291
 from workbench.progress import Progress
+from workbench.runs.measurements import TIMES
 from workbench.streaming.sink import FolderSink
 
 NOTES, SLOTS = 1450, 2560  # of a difficulty; quarter beats of 640 beats
@@ -215,23 +216,6 @@ def build_ours(folder: Path) -> dict[tuple[str, str], Any]:
     }
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the CPU seconds of a call, and what it gives."""
-    begun = time.process_time()
-    result = call()
-    return time.process_time() - begun, result
-
-
-def in_turn(rounds: int, *calls: Callable[[], Any]) -> list[tuple[float, Any]]:
-    """Return the best CPU seconds of each of some calls, done in turn, and what each gives."""
-    pa.set_cpu_count(1)
-    best: list[tuple[float, Any]] = [(float("inf"), None)] * len(calls)
-    for _ in range(rounds):
-        for place, call in enumerate(calls):
-            best[place] = min(best[place], timed(call), key=lambda each: each[0])
-    return best
-
-
 def write_corpus(root: Path, count: int) -> None:
     """Write maps of 1,450 notes a difficulty; their difficulty files are a few that are linked."""
     rng = np.random.default_rng(2)
@@ -296,56 +280,75 @@ class Watch:
         self.peak = max(self.peak, held / 1e6)
 
 
-def measured(scratch: Path, songs: int, rounds: int, maps: int) -> dict[str, Any]:
-    """Return all that is measured."""
+def measured(scratch: Path, songs: int, rounds: int, maps: int) -> list[Row]:
+    """Return one row a measurement."""
     ours = made_songs(songs)
-    older = [
-        (key, bpm, [(b.difficulty, older_notes(b, bpm)) for b in beatmaps])
-        for key, bpm, beatmaps in ours
-    ]
-    stored = [stored_song(*song) for song in ours]
     rows = songs * len(DIFFICULTIES) * NOTES
     path, folders = scratch / "older.parquet", [scratch / f"{n}" for n in range(rounds)]
+    pa.set_cpu_count(1)
+    writing, building = write_turns(ours, path, folders), build_turns(path, folders[0], rounds)
+    before = "the way before"
+    size = (folders[0] / "notes_0000.parquet").stat().st_size / rows
+    older = path.stat().st_size / rows
+    return [
+        times("notes written to Parquet", writing["older"], writing["ours"], against=before),
+        rate("notes written to Parquet", rows, writing["ours"], unit="rows/s"),
+        row("notes in Parquet, as many times as small", older / size, unit=TIMES, against=before),
+        row("a note in Parquet", size, unit="bytes"),
+        times("tokens from the store", building["older"], building["ours"], against=before),
+        rate("tokens from the store", rows, building["ours"], unit="rows/s"),
+        *memory_rows(scratch, maps),
+    ]
+
+
+def write_turns(
+    songs: list[tuple[str, float, list[Beatmap]]], path: Path, folders: list[Path]
+) -> dict[str, list[float]]:
+    """Return the processor's seconds of writing, both ways."""
+    older = [
+        (key, bpm, [(b.difficulty, older_notes(b, bpm)) for b in beatmaps])
+        for key, bpm, beatmaps in songs
+    ]
+    stored = [stored_song(*song) for song in songs]
     coming = iter(folders)
-    (old, _), (new, _) = in_turn(
-        rounds, lambda: write_older(older, path), lambda: write_ours(ours, stored, next(coming))
-    )
-    size = (folders[0] / "notes_0000.parquet").stat().st_size
-    found: dict[str, Any] = {
-        "rows": rows,
-        "write_older_rows_per_second": rows / old,
-        "write_ours_rows_per_second": rows / new,
-        "write_ratio": old / new,
-        "older_bytes_a_row": path.stat().st_size / rows,
-        "ours_bytes_a_row": size / rows,
+    sides = {
+        "older": lambda: write_older(older, path),
+        "ours": lambda: write_ours(songs, stored, next(coming)),
     }
-    (old, expected), (new, tokens) = in_turn(
-        rounds, lambda: build_older(path), lambda: build_ours(folders[0])
-    )
-    if {key: list(some) for key, some in tokens.items()} != expected:
+    return in_turn(len(folders), sides)
+
+
+def build_turns(path: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the processor's seconds of making tokens, both ways; they are the same tokens."""
+    made: dict[str, Any] = {}
+    sides = {
+        "older": lambda: made.update(older=build_older(path)),
+        "ours": lambda: made.update(ours=build_ours(folder)),
+    }
+    spent = in_turn(rounds, sides)
+    if {key: list(some) for key, some in made["ours"].items()} != made["older"]:
         raise SystemExit("the tokens differ")
-    found |= {
-        "build_older_rows_per_second": rows / old,
-        "build_ours_rows_per_second": rows / new,
-        "build_ratio": old / new,
-    }
+    return spent
+
+
+def memory_rows(scratch: Path, maps: int) -> list[Row]:
+    """Return what `process` takes for some maps and for ten times as many."""
     for count in (maps, 10 * maps):
         write_corpus(scratch / f"maps-{count}", count)
     few, many = process_peak(scratch, maps, 1), process_peak(scratch, 10 * maps, 1)
-    found |= {
-        "maps": [maps, 10 * maps],
-        "peak_mb": [few[0], many[0]],
-        "peak_ratio": many[0] / few[0],
-        "maps_per_second": many[1],
-        "maps_per_second_2_workers": process_peak(scratch, 10 * maps, 2)[1],
-    }
-    return found
+    two = process_peak(scratch, 10 * maps, 2)[1]
+    ten = f"process, {10 * maps} maps"
+    return [
+        row(f"{ten}: peak RAM as a share of {maps} maps'", many[0] / few[0], unit=TIMES),
+        row(f"{ten}: peak RAM", many[0], unit="MB"),
+        row(ten, many[1], unit="maps/s"),
+        row("process with two workers", two / many[1], unit=TIMES, against="one worker"),
+    ]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    """Measure and tell."""
+    parser = parser_of(__doc__)
     parser.add_argument("--songs", type=int, default=100, help="songs that are written")
     parser.add_argument("--rounds", type=int, default=3, help="times each is done")
     parser.add_argument("--maps", type=int, default=100, help="maps of the smaller corpus")
@@ -355,12 +358,8 @@ def main() -> None:
         run_process(asked.process[0], asked.process[1], int(asked.process[2]))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        found = measured(Path(scratch), asked.songs, asked.rounds, asked.maps)
-    if asked.json:
-        print(json.dumps(found))
-        return
-    for name, value in found.items():
-        print(f"{name.replace('_', ' ')}: {value}")
+        rows = measured(Path(scratch), asked.songs, asked.rounds, asked.maps)
+    tell("beatmap", rows, as_json=asked.json)
 
 
 if __name__ == "__main__":

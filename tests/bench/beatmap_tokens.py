@@ -10,15 +10,13 @@ over all slots of a chart in each bar, as the older writer's does; beside it sta
 the slots of a bar up.
 """
 
-import argparse
 import itertools
-import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from rows import Row, in_turn, parser_of, rate, row, tell, times
 
 from workbench.beatmap.maps.objects import DIFFICULTIES, Notes
 from workbench.beatmap.writer.tokens import (
@@ -32,71 +30,52 @@ from workbench.beatmap.writer.tokens import (
 sys.path.insert(0, str(Path(__file__).parents[1] / "beatmap"))
 from token_loop import LoopNote, loop_encoded
 
-CHARTS, BEATS, TURNS = 200, 640, 7
+CHARTS, BEATS, TURNS, LOOP_TURNS = 200, 640, 7, 3
 
 
 def main() -> None:
     """Measure, print a table, exit 1 when a number is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__)
     parser.add_argument("--notes", type=int, default=290_000)
     arguments = parser.parse_args()
-    rows = measured(arguments.notes // CHARTS)
-    if arguments.json:
-        print(json.dumps(rows))
-    else:
-        for each in rows:
-            told = f"{each['value']:>12.4g}  {each['reach']:<8}"
-            print(f"{told} {'reached' if each['reached'] else 'MISSED ':<8} {each['what']}")
-    sys.exit(not all(each["reached"] for each in rows))
+    tell("beatmap", measured(arguments.notes // CHARTS), as_json=arguments.json)
 
 
-def measured(a_chart: int) -> list[dict[str, object]]:
+def measured(a_chart: int) -> list[Row]:
     """Return one row a measurement."""
     notes, offsets, names = made_charts(a_chart)
     objects = objects_of(notes, offsets)
-    sides: dict[str, Callable[[], object]] = {
+    made: dict[str, object] = {}
+    works: dict[str, Callable[[], object]] = {
         "ours": lambda: encode_many(notes, offsets, names, VOCABULARY_291),
         "extended": lambda: encode_many(notes, offsets, names, EXTENDED),
         "loop": lambda: looped(objects, names, looks_up=False),
         "lookup": lambda: looped(objects, names, looks_up=True),
     }
-    least = dict.fromkeys([*sides, "decode"], float("inf"))
-    made: dict[str, object] = {}
-    for turn in range(TURNS):
-        for name, side in sides.items():
-            if name in ("ours", "extended") or turn < 3:
-                least[name] = min(least[name], seconds_of(side, made, name))
+    sides = {name: lambda n=name, w=work: made.update({n: w()}) for name, work in works.items()}
+    spent = in_turn(LOOP_TURNS, sides, warms=True)
+    more = in_turn(TURNS - LOOP_TURNS, {name: sides[name] for name in ("ours", "extended")})
     encoded = made["extended"]
     assert isinstance(encoded, Encoded)
-    back = lambda: decode_many(encoded.tokens, encoded.offsets, EXTENDED)  # noqa: E731
-    least["decode"] = min(seconds_of(back, made, "decode") for _ in range(TURNS))
+    back = {"decode": lambda: decode_many(encoded.tokens, encoded.offsets, EXTENDED)}
+    spent |= in_turn(TURNS, back)
+    rates = {name: seconds + more.get(name, []) for name, seconds in spent.items()}
+    count, unit = len(notes), "notes/s"
+    loop, lookup = "a loop over notes", "a loop that looks up"
     return [
-        row("291 tokens: notes a second", len(notes) / least["ours"], ">= 2e6"),
-        row(
-            "291 tokens: as many times as fast as the loop", least["loop"] / least["ours"], ">= 25"
-        ),
-        row("charts whose 291 tokens are the loop's, part", same_share(made), ">= 1"),
-        row("extended tokens: notes a second", len(notes) / least["extended"], ">= 2e6"),
-        row("extended tokens decoded: notes a second", len(notes) / least["decode"], ">= 2e6"),
-        row(
-            "291 tokens: as many times as fast as a loop that looks up",
-            least["lookup"] / least["ours"],
-            ">= 0",
-        ),
-        row("the loop: notes a second", len(notes) / least["loop"], ">= 0"),
+        rate("291 tokens made", count, rates["ours"], ">= 2e6", unit=unit),
+        times("291 tokens made", spent["loop"], spent["ours"], ">= 25", against=loop),
+        row("share of charts whose 291 tokens are the loop's", same_share(made), ">= 1"),
+        rate("extended tokens made", count, rates["extended"], ">= 2e6", unit=unit),
+        rate("extended tokens decoded", count, rates["decode"], ">= 2e6", unit=unit),
+        times("291 tokens made", spent["lookup"], spent["ours"], against=lookup),
+        rate("the loop", count, rates["loop"], unit=unit),
     ]
 
 
 def looped(charts: list[list[LoopNote]], names: list[str], *, looks_up: bool) -> list[list[int]]:
     """Return the tokens of each chart by the loop."""
     return [loop_encoded(c, name, looks_up) for c, name in zip(charts, names, strict=True)]
-
-
-def row(what: str, value: float, reach: str) -> dict[str, object]:
-    """Return a measurement and whether it reaches what it should."""
-    reached = bool(value >= float(reach[3:]))
-    return {"what": what, "value": float(value), "reach": reach, "reached": reached}
 
 
 def made_charts(a_chart: int) -> tuple[Notes, np.ndarray, list[str]]:
@@ -127,13 +106,6 @@ def same_share(made: dict[str, object]) -> float:
     assert isinstance(ours, Encoded)
     assert isinstance(loop, list)
     return float(np.mean([ours.chart(n).tolist() == tokens for n, tokens in enumerate(loop)]))
-
-
-def seconds_of(work: Callable[[], object], made: dict[str, object], name: str) -> float:
-    """Return the processor's seconds of some work; keep what it makes."""
-    began = time.process_time()
-    made[name] = work()
-    return time.process_time() - began
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Measure what a stream costs a training, beside the same batches in memory, in one run.
+"""What a stream costs a training, beside the same batches in memory, in one run.
 
-`python tests/bench/feed.py [--json] [--steps N]` makes Parquet shards of token rows in a scratch
+    python tests/bench/feed.py [--json] [--steps N]
+
+It makes Parquet shards of token rows in a scratch
 folder and trains a small network on them, one thread, ten steps at a time, in turn: on batches
 that all lie in memory, and on a stream of shards of the same disk (shuffled, the same batches).
 Then it trains on a stream from a server, a process of its own, that gives 20 % more bytes a second
@@ -9,8 +11,6 @@ turns), which part of the time the training on the server's shards waited for da
 it waited for the first of them, which is in that part: it does not grow with the training.
 """
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -25,9 +25,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from rows import Row, parser_of, row, tell
 
 from workbench.demo.serving import served
 from workbench.learning.stream import ParquetStream, StreamSettings
+from workbench.runs.measurements import TIMES
 from workbench.streaming.footer import with_rows
 from workbench.streaming.listing import folder_source, open_source
 from workbench.streaming.options import WindowOptions
@@ -84,8 +86,8 @@ def loader_of(source, folder: Path, window: WindowOptions | None = None):
     ).loader()
 
 
-def added(folder: Path, scratch: Path) -> tuple[float, float]:
-    """Return the seconds of all steps in memory, and which share of them a stream adds."""
+def added(folder: Path, scratch: Path) -> tuple[float, list[float]]:
+    """Return the seconds of all steps in memory, and the share that a stream adds in each turn."""
     source = folder_source(folder)
     batches = list(loader_of(source, scratch / "first"))
     training = Training()
@@ -96,7 +98,7 @@ def added(folder: Path, scratch: Path) -> tuple[float, float]:
         seconds = training.seconds(islice(in_memory, TURN))
         shares.append(training.seconds(islice(streamed, TURN)) / seconds - 1)
         bare += seconds
-    return bare, statistics.median(shares)
+    return bare, shares
 
 
 @contextmanager
@@ -136,10 +138,34 @@ def waited(folder: Path, scratch: Path, seconds: float) -> tuple[float, float, f
         return loader.wait_share, start, later / (later + busy)
 
 
+def measured(steps: int) -> list[Row]:
+    """Return one row a measurement."""
+    with tempfile.TemporaryDirectory() as place:
+        scratch, folder = Path(place), Path(place, "shards")
+        folder.mkdir()
+        make_shards(folder, steps)
+        seconds, shares = added(folder, scratch)
+        share = statistics.median(shares)
+        wait, start, later = waited(folder, scratch, seconds * (1 + max(share, 0)))
+    ratios = [1 / (1 + each) for each in shares]
+    return [
+        row(
+            "a training on a stream of shards",
+            1 / (1 + share),
+            unit=TIMES,
+            turns=ratios,
+            against="the same batches in memory",
+        ),
+        row("a step of it in memory", 1000 * seconds / steps, unit="ms"),
+        row(f"share that waits, {SPARE - 1:.0%} spare bandwidth", wait),
+        row("of that, before the first batch", start, unit="s"),
+        row("share that waits after the first batch", later),
+    ]
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """Measure and tell."""
+    parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=400, help="steps of a training")
     parser.add_argument("--serve", type=Path, help="serve a folder and do nothing else")
     parser.add_argument("--rate", type=float, default=0, help="bytes a second to serve at")
@@ -147,27 +173,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve, options.rate)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as place:
-        scratch, folder = Path(place), Path(place, "shards")
-        folder.mkdir()
-        make_shards(folder, options.steps)
-        seconds, share = added(folder, scratch)
-        wait, start, later = waited(folder, scratch, seconds * (1 + max(share, 0)))
-    result = {
-        "steps": options.steps,
-        "milliseconds_a_step": seconds / options.steps * 1000,
-        "share_added_by_the_stream": share,
-        "wait_share_with_spare_bandwidth": wait,
-        "wait_seconds_before_the_first_batch": start,
-        "wait_share_after_the_first_batch": later,
-    }
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(f"{options.steps} steps of {result['milliseconds_a_step']:.1f} ms in memory")
-    print(f"a stream adds {share:.1%} to a step")
-    print(f"with {SPARE - 1:.0%} spare bandwidth {wait:.2%} of the time is spent waiting,")
-    print(f"{start:.2f} s before the first batch and {later:.2%} of the time after it")
+    tell("shards", measured(options.steps), as_json=options.json)
 
 
 if __name__ == "__main__":

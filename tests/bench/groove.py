@@ -1,14 +1,13 @@
 """Groove counting, storing and sampling, measured side by side in one run: ratios, not times.
 
-    python tests/bench/groove.py [--json] [--files 3000]
+    python tests/bench/groove.py [--json] [--files 3000] [--generated]
 
 Pairs are measured in turn, three rounds each, and their medians compared; pretty_midi, which is
 slow and steady, once. Memory is the peak of a process of its own, above a process that has
 imported the same modules and counted one small file. The Groove MIDI Dataset beside the checkout
-is used where it is there, generated files elsewhere.
+is used where it is there, generated files elsewhere, or where `--generated` says so.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -18,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rows import GMD, Row, parser_of, rate, row, seconds_of, tell, times
+
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
 from workbench.groove.counting import count_batch
 from workbench.groove.files import midi_files
@@ -25,40 +26,34 @@ from workbench.groove.model import open_model
 from workbench.groove.options import SampleOptions, TrainOptions
 from workbench.groove.sample import sample
 from workbench.groove.train import Corpus, read_corpus, train
+from workbench.runs.measurements import TIMES
 
-GMD = Path(__file__).parents[3] / "shared" / "data" / "gmd" / "train"
 ROUNDS = 3
 BUDGET_MB = 16  # of the scale rows; small, so that every corpus there reaches it
 
 
 def main() -> None:
     """Measure, print a table, exit 1 when a number is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__)
     parser.add_argument("--files", type=int, default=3000, help="small corpus; the large has 10x")
+    parser.add_argument("--generated", action="store_true", help="use no dataset")
     parser.add_argument("--count", nargs=3, metavar=("FOLDER", "OUTPUT", "JOBS"))
     arguments = parser.parse_args()
     if arguments.count:
         folder, output, jobs = arguments.count
         print(json.dumps(counted(Path(folder), Path(output), int(jobs))))
         return
-    rows = measured(arguments.files)
-    if arguments.json:
-        print(json.dumps(rows))
-    else:
-        for row in rows:
-            told = f"{row['value']:>10.3f}  {row['reach']:<12}"
-            print(f"{told} {'reached' if row['reached'] else 'MISSED ':<8} {row['what']}")
-    sys.exit(not all(row["reached"] for row in rows))
+    rows = measured(arguments.files, has_dataset=GMD.is_dir() and not arguments.generated)
+    tell("groove", rows, as_json=arguments.json)
 
 
-def measured(files: int) -> list[dict[str, object]]:
+def measured(files: int, *, has_dataset: bool) -> list[Row]:
     """Return one row a measurement."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         small_folder = folder / "small"
         make_drum_corpus(small_folder, DrumCorpusOptions(files=files))
-        source = GMD if GMD.is_dir() else small_folder
+        source = GMD if has_dataset else small_folder
         return [
             *speed_rows(source, folder),
             *size_rows(source, folder),
@@ -66,33 +61,23 @@ def measured(files: int) -> list[dict[str, object]]:
         ]
 
 
-def row(what: str, value: float, reach: str) -> dict[str, object]:
-    """Return a measurement and whether it reaches what it should, `>= x` or `<= x`."""
-    sign, bound = reach.split()
-    reached = value >= float(bound) if sign == ">=" else value <= float(bound)
-    return {"what": what, "value": value, "reach": reach, "reached": reached}
-
-
-def speed_rows(source: Path, scratch: Path) -> list[dict[str, object]]:
+def speed_rows(source: Path, scratch: Path) -> list[Row]:
     """Compare counting, and training into the store, with merely parsing by pretty_midi."""
     files = midi_files(source)
     corpus = read_corpus(files, TrainOptions())
     count_all(corpus)
     counting = rounds(lambda: count_all(corpus))
     training = rounds(lambda: train(files, scratch / "model", TrainOptions(progress=False)))
-    parsing = seconds_of(lambda: parse_by_pretty_midi(list(files)))
+    parsing = [seconds_of(lambda: parse_by_pretty_midi(list(files)))]
+    beside = {"against": "pretty_midi, which only parses", "best": False}
     return [
-        row("counting is as many times as fast as pretty_midi parses", parsing / counting, ">= 25"),
-        row(
-            "list, store, model: as many times as fast as pretty_midi parses",
-            parsing / training,
-            ">= 5",
-        ),
-        row("files counted a second", len(files) / counting, ">= 0"),
+        times("counting n-grams", parsing, counting, ">= 25", **beside),
+        times("list, store and model of n-grams", parsing, training, ">= 5", **beside),
+        rate("counting n-grams", len(files), counting, unit="files/s"),
     ]
 
 
-def size_rows(source: Path, scratch: Path) -> list[dict[str, object]]:
+def size_rows(source: Path, scratch: Path) -> list[Row]:
     """Measure store, model, opening and sampling."""
     store = scratch / "store.sqlite"
     options = TrainOptions(sqlite_path=store, progress=False)
@@ -115,18 +100,24 @@ def size_rows(source: Path, scratch: Path) -> list[dict[str, object]]:
         for seed in range(20, 60)
     ]
     return [
-        row("model, MB for 268,000 n-grams", size / ngrams * 268_000 / 1e6, "<= 6"),
+        row("model for 268,000 n-grams", size / ngrams * 0.268, "<= 6", unit="MB"),
         row(
-            "store, MB for 268,000 n-grams",
-            store.stat().st_size / ngrams * 268_000 / 1e6,
+            "store for 268,000 n-grams",
+            store.stat().st_size / ngrams * 0.268,
             "<= 6",
+            unit="MB",
         ),
-        row("open and first bar, seconds", rounds(opened), "<= 0.2"),
-        row("16 bars warm, another seed each, ms", statistics.median(draws) * 1000, "<= 20"),
+        middle("open and first bar", rounds(opened), "<= 0.2", unit="s"),
+        middle("16 bars warm, another seed each", [1e3 * d for d in draws], "<= 20", unit="ms"),
     ]
 
 
-def scale_rows(small: Path, files: int, scratch: Path) -> list[dict[str, object]]:
+def middle(what: str, turns: list[float], reach: str, *, unit: str) -> Row:
+    """Return the median of some turns."""
+    return row(what, statistics.median(turns), reach, unit=unit, turns=turns)
+
+
+def scale_rows(small: Path, files: int, scratch: Path) -> list[Row]:
     """Compare a corpus with one of ten times the files, and one process with two."""
     large, double = scratch / "large", scratch / "double"
     make_drum_corpus(large, DrumCorpusOptions(files=10 * files))
@@ -142,21 +133,26 @@ def scale_rows(small: Path, files: int, scratch: Path) -> list[dict[str, object]
             f"files a second, {10 * files} files as a share of {files}",
             large_run["rate"] / small_run["rate"],
             ">= 0.8",
+            unit=TIMES,
         ),
         row(
-            f"{10 * files} files: peak RAM above the imports, MB",
+            f"{10 * files} files: peak RAM above the imports",
             large_run["peak_mb"] - base["peak_mb"],
             f"<= {64 + 1.5 * BUDGET_MB}",
+            unit="MB",
         ),
         row(
             f"{2 * files} files: peak RAM as a share of {files} files'",
             double_run["peak_mb"] / small_run["peak_mb"],
             "<= 1.05",
+            unit=TIMES,
         ),
         row(
-            "two jobs as many times as fast as one",
+            "training with two jobs",
             large_run["seconds"] / pair["seconds"],
             ">= 1.6",
+            unit=TIMES,
+            against="one job",
         ),
     ]
 
@@ -196,16 +192,9 @@ def parse_by_pretty_midi(paths: list[Path]) -> None:
         pretty_midi.PrettyMIDI(str(path))
 
 
-def rounds(work: Callable[[], object]) -> float:
-    """Return the median seconds of some rounds."""
-    return statistics.median(seconds_of(work) for _ in range(ROUNDS))
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long some work takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def rounds(work: Callable[[], object]) -> list[float]:
+    """Return the seconds of some rounds."""
+    return [seconds_of(work) for _ in range(ROUNDS)]
 
 
 if __name__ == "__main__":

@@ -10,13 +10,11 @@ counted by their duties. The synthetic song is 1,076 duties without gaps, 30 % o
 others 1 to 4 notes within 8 neighbouring semitones.
 """
 
-import argparse
-import json
-import sys
 import time
 from dataclasses import dataclass
 
 import numpy as np
+from rows import Row, parser_of, row, tell
 
 from workbench.demo.tunes import PARTS, SLOTS, compose
 from workbench.playback.flight import flight_seconds
@@ -24,12 +22,14 @@ from workbench.playback.keyboard import reach_of
 from workbench.playback.options import PlanOptions, RobotOptions
 from workbench.playback.planner import plan_song
 from workbench.playback.song import Song, song_of
+from workbench.runs.measurements import TIMES
 
 ROBOT = RobotOptions()
 PLAIN = PlanOptions(search="none", fold="none")
 MOST_NOTES = PlanOptions(
     search="none", fold="none", melody_weight=0.0, hold_weight=0.0, move_weight=0.0
 )
+OTHERS = ("original host", "greedy", "original Keystra")
 LENIENT = RobotOptions(clear_ms=0, lift_ms=1, hold_ms=1)
 MIDDLE = 6  # where the original begins
 NOTES_BONUS, MOVE_PENALTY, TIME_PENALTY = 10.0, 1.0, 1.0
@@ -48,8 +48,7 @@ class Onsets:
 
 def main() -> None:
     """Measure, print tables, exit 1 when a number is not reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__)
     parser.add_argument("--duties", type=int, default=100_000)
     arguments = parser.parse_args()
     songs = {"synthetic 1076": synthetic(1076, seed=7)}
@@ -57,18 +56,7 @@ def main() -> None:
     songs |= {"walk": walk(600, seed=3)}
     tables = {name: planners(song) for name, song in songs.items()}
     rows = [*planner_rows(tables), *speed_rows(arguments.duties)]
-    if arguments.json:
-        print(json.dumps({"tables": tables, "rows": rows}))
-    else:
-        for name, table in tables.items():
-            print(f"{name}: {songs[name][2]} notes")
-            for planner, found in table.items():
-                told = "  ".join(f"{key} {value:>6}" for key, value in found.items())
-                print(f"  {planner:<24} {told}")
-        for row in rows:
-            state = "reached" if row["reached"] else "MISSED"
-            print(f"{row['value']:>10.3f}  {row['reach']:<12} {state:<8} {row['what']}")
-    sys.exit(not all(row["reached"] for row in rows))
+    tell("playback", rows, as_json=arguments.json)
 
 
 # --- songs: (onsets of the original's duties, their chords, notes in all, the song)
@@ -162,9 +150,9 @@ def cover_of(chords: list[list[int]]) -> np.ndarray:
     """Return how many fingers play a note of each chord at each position."""
     finger = reach_of(ROBOT).finger
     cover = np.zeros((len(chords), ROBOT.positions), int)
-    for row, chord in enumerate(chords):
+    for onset, chord in enumerate(chords):
         for place in range(ROBOT.positions):
-            cover[row, place] = len({int(f) for f in finger[place, chord] if f >= 0})
+            cover[onset, place] = len({int(f) for f in finger[place, chord] if f >= 0})
     return cover
 
 
@@ -181,13 +169,13 @@ def greedy(onsets: Onsets) -> list[int]:
     """Return the path that goes for the next chord whenever the time is there."""
     path = [int(np.argmax(onsets.cover[0]))]
     flight = [flight_seconds(ROBOT, d) for d in range(ROBOT.positions)]
-    for row, span in enumerate(onsets.span):
+    for onset, span in enumerate(onsets.span):
         here = path[-1]
         best = here
-        if row + 1 < len(onsets.cover):
-            follow = onsets.cover[row + 1]
+        if onset + 1 < len(onsets.cover):
+            follow = onsets.cover[onset + 1]
             for place in range(ROBOT.positions):
-                loss = onsets.cover[row, here]
+                loss = onsets.cover[onset, here]
                 if flight[abs(place - here)] <= span and follow[place] - loss > follow[best]:
                     best = place
         path.append(best)
@@ -200,9 +188,9 @@ def keystra(onsets: Onsets) -> list[int]:
     distance = np.abs(positions[:, None] - positions)
     flight = np.array([flight_seconds(ROBOT, d) for d in range(ROBOT.positions)])[distance]
     worth, back = np.zeros(ROBOT.positions), []
-    for row, span in enumerate(onsets.span):
+    for onset, span in enumerate(onsets.span):
         quality = -np.hypot(MOVE_PENALTY * distance, TIME_PENALTY * span)
-        notes = (span + 1) * NOTES_BONUS * (onsets.cover[row][:, None] + 1)
+        notes = (span + 1) * NOTES_BONUS * (onsets.cover[onset][:, None] + 1)
         quality = np.where(flight > span, -np.inf, quality + np.where(distance == 0, notes, 0.0))
         through = worth[:, None] + quality
         back.append(np.argmax(through, axis=0))
@@ -218,17 +206,17 @@ def counted(path: list[int], onsets: Onsets) -> dict[str, int]:
     lenient = strict = moves = infeasible = 0
     ready, pressed = 0.0, {}
     finger = reach_of(ROBOT).finger
-    for row, (at, here, there) in enumerate(zip(onsets.start, path, path[1:], strict=False)):
+    for onset, (at, here, there) in enumerate(zip(onsets.start, path, path[1:], strict=False)):
         if here != there:
             moves += 1
             need = ROBOT.clear_ms + 1000 * flight_seconds(ROBOT, abs(there - here))
-            infeasible += need > onsets.span[row] * 1000
+            infeasible += need > onsets.span[onset] * 1000
             ready = max(ready, float(at)) + need
             continue
-        lenient += int(onsets.cover[row, here])
+        lenient += int(onsets.cover[onset, here])
         if ready > at:
             continue
-        for number in {int(f) for f in finger[here, onsets.chords[row]] if f >= 0}:
+        for number in {int(f) for f in finger[here, onsets.chords[onset]] if f >= 0}:
             if at - pressed.get(number, -(10**9)) >= ROBOT.lift_ms + ROBOT.hold_ms:
                 pressed[number] = at
                 strict += 1
@@ -238,28 +226,29 @@ def counted(path: list[int], onsets: Onsets) -> dict[str, int]:
 # --- rows
 
 
-def row(what: str, value: float, reach: str) -> dict[str, object]:
-    """Return a measurement and whether it reaches what it should, `>= x` or `<= x`."""
-    sign, bound = reach.split()
-    reached = value >= float(bound) if sign == ">=" else value <= float(bound)
-    return {"what": what, "value": value, "reach": reach, "reached": bool(reached)}
-
-
-def planner_rows(tables: dict[str, dict[str, dict[str, int]]]) -> list[dict[str, object]]:
+def planner_rows(tables: dict[str, dict[str, dict[str, int]]]) -> list[Row]:
     """Return the comparisons of every song."""
     rows = []
     for name, table in tables.items():
         ours = table["workbench"]
-        others = [table[planner] for planner in ("original host", "greedy", "original Keystra")]
         for rule in ("lenient", "strict"):
-            best = max(other[rule] for other in others)
-            ratio = ours[rule] / best
-            rows.append(row(f"{name}, {rule}: notes to the best other's", ratio, ">= 1"))
+            notes = {planner: found[rule] for planner, found in table.items()}
+            best = max(OTHERS, key=notes.__getitem__)
+            rows.append(
+                row(
+                    f"{name}, {rule}: notes that are played",
+                    ours[rule] / notes[best],
+                    ">= 1",
+                    unit=TIMES,
+                    against=best,
+                    note=", ".join(f"{planner} {count}" for planner, count in notes.items()),
+                )
+            )
         rows.append(row(f"{name}: infeasible moves", ours["infeasible"], "<= 0"))
     return rows
 
 
-def speed_rows(duties: int) -> list[dict[str, object]]:
+def speed_rows(duties: int) -> list[Row]:
     """Return how long a large song takes to plan, kernels compiled before."""
     plan_song(synthetic(50, seed=1)[3])
     song = synthetic(round(1.2 * duties), seed=2)[3]  # a move or a loss makes one duty of several
@@ -268,12 +257,13 @@ def speed_rows(duties: int) -> list[dict[str, object]]:
     seconds, cpu = time.perf_counter() - begin, time.process_time() - used
     begin = time.perf_counter()
     searched = plan_song(song).report
+    folded = time.perf_counter() - begin
     return [
-        row(f"seconds for {report.duties} duties, {report.notes} notes", seconds, "<= 10"),
-        row("of them processor seconds", cpu, "<= 10"),
-        row("seconds with octaves searched, notes folded", time.perf_counter() - begin, "<= 20"),
+        row(f"{report.duties} duties planned, {report.notes} notes", seconds, "<= 10", unit="s"),
+        row("of them, of the processor", cpu, "<= 10", unit="s"),
+        row("the same, octaves searched, notes folded", folded, "<= 20", unit="s"),
         row("infeasible moves", report.infeasible_moves + searched.infeasible_moves, "<= 0"),
-        row("onset error, ms", report.onset_error_ms_max, "<= 1"),
+        row("onset error", report.onset_error_ms_max, "<= 1", unit="ms"),
     ]
 
 

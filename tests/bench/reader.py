@@ -1,27 +1,28 @@
-"""Measure the MIDI reader beside pretty_midi and symusic: `python tests/bench/reader.py [--json]`.
+"""The MIDI reader beside pretty_midi, mido and symusic: microseconds a file and ratios.
 
-All three read the same bytes from memory in one process, in turn: one round of pretty_midi, three
-of the others. The files are GMD's train files; where they are absent, 100 files of about the same
-kind are written with mido. Printed are microseconds a file (the median round) and ratios.
+    python tests/bench/reader.py [--json] [--files N]
+
+All read the same bytes from memory in one process, in turn: one round of pretty_midi and of mido,
+which are slow and steady, three of the others, whose median round counts. The files are GMD's train
+files; where they are absent, 100 files of about the same kind are written with mido. symusic alone
+checks nothing: that loses nothing to a sound file, and everything to some broken ones.
 """
 
-import argparse
 import io
-import json
 import random
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 
 import mido
 import pretty_midi
+from rows import GMD, Row, in_turn, parser_of, row, tell, times
 from symusic import Score
 
 from workbench.music.midi import Midi, read_midi
 
-GMD = Path(__file__).parents[2].parent / "shared" / "data" / "gmd" / "train"
 ROUNDS = 3
 
 
@@ -62,43 +63,44 @@ def with_reader(data: bytes) -> int:
     return len(outcome.tick) if isinstance(outcome, Midi) else 0
 
 
-def measured(read: Callable[[bytes], int], files: Sequence[bytes]) -> tuple[float, int]:
-    """Return microseconds a file and the notes read."""
-    start = time.perf_counter()
-    notes = sum(read(data) for data in files)
-    return (time.perf_counter() - start) / len(files) * 1e6, notes
+def with_mido(data: bytes) -> int:
+    """Return the number of messages that begin a note, as mido reads them."""
+    file = mido.MidiFile(file=io.BytesIO(data))
+    return sum(m.type == "note_on" and m.velocity > 0 for track in file.tracks for m in track)
+
+
+def measured(files: Sequence[bytes]) -> list[Row]:
+    """Return one row a measurement."""
+    notes = {}
+
+    def read_all(name: str, read: Callable[[bytes], int]) -> None:
+        notes[name] = sum(map(read, files))
+
+    slow = {"pretty_midi": with_pretty_midi, "mido": with_mido}
+    quick = {"symusic": with_symusic, "reader": with_reader}
+    sides = {name: partial(read_all, name, read) for name, read in (slow | quick).items()}
+    spent = in_turn(1, {name: sides[name] for name in slow}, time.perf_counter)
+    spent |= in_turn(ROUNDS, {name: sides[name] for name in quick}, time.perf_counter)
+    of = f"{len(files)} files, {notes['reader']:,} notes"
+    rows = [
+        times("reading MIDI", spent[name], spent["reader"], against=name, best=False, note=of)
+        for name in (*slow, "symusic")
+    ]
+    for name, seconds in spent.items():
+        turns = [1e6 * each / len(files) for each in seconds]
+        what = f"{name}: a file of {notes[name] / len(files):.0f} notes"
+        rows.append(row(what, statistics.median(turns), unit="µs", turns=turns))
+    return rows
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    as_json = parser.parse_args().json
+    """Measure and tell."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--files", type=int, help="that are read at most")
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     files = [path.read_bytes() for path in sorted(GMD.glob("*.mid"))] or made_files()
-    rounds: dict[str, list[float]] = {"symusic": [], "reader": []}
-    notes = {}
-    pretty, notes["pretty_midi"] = measured(with_pretty_midi, files)
-    for _ in range(ROUNDS):
-        for name, read in (("symusic", with_symusic), ("reader", with_reader)):
-            microseconds, notes[name] = measured(read, files)
-            rounds[name].append(microseconds)
-    symusic, reader = (statistics.median(rounds[name]) for name in ("symusic", "reader"))
-    result = {
-        "files": len(files),
-        "notes": notes,
-        "microseconds": {"pretty_midi": pretty, "symusic": symusic, "reader": reader},
-        "times_as_fast_as_pretty_midi": pretty / reader,
-        "times_as_slow_as_symusic": reader / symusic,
-    }
-    if as_json:
-        print(json.dumps(result))
-        return
-    print(f"{len(files)} files, {notes['reader']} notes")
-    for name, value in (("pretty_midi", pretty), ("symusic", symusic), ("reader", reader)):
-        print(f"{name:12} {value:9.1f} µs a file  {notes[name]:7} notes")
-    print(f"the reader is {pretty / reader:.0f} times as fast as pretty_midi")
-    print(f"and takes {reader / symusic:.2f} times as long as symusic alone")
+    tell("groove", measured(files[: arguments.files]), as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ and multiplied; what the caller does is measured for real:
 - the seam: shards of random length through `map_ordered`, beside an executor that is bare;
 - the counts: of generated drum files, taken into a store that is committed, and merged.
 
-Printed is what each comes to for 10 million files, how many files the caller gets through in an
-hour, and so how many workers one caller keeps at work; then the cost of a shard that does nothing
-with threads, processes and, where it is installed, Dask.
+Told is what each comes to for 10 million files, and how many workers one caller keeps at work; then
+the cost of a shard that does nothing with threads, processes and, where it is installed, Dask.
 """
 
 import argparse
@@ -36,12 +35,14 @@ from typing import Any
 
 import numpy as np
 import psutil
+from rows import Row, parser_of, row, tell
 
 from workbench.demo.drums import DrumCorpusOptions, make_drum_corpus
 from workbench.groove.counting import count_batch
 from workbench.groove.files import midi_files
 from workbench.groove.options import TrainOptions
 from workbench.groove.train import Corpus, read_corpus
+from workbench.runs.measurements import TIMES
 from workbench.streaming.filelist import FileList, first_occurrences, listed
 from workbench.streaming.tally import TallyStore
 from workbench.streaming.workers import map_ordered
@@ -55,14 +56,14 @@ WHOLE = 10_000_000  # files that all is reckoned for
 DISTINCT = 1000  # real files that a list names again and again
 COUNTED = 4096  # generated drum files that are counted
 TRIVIAL = 500  # shards that do nothing
+TRIVIAL_NAME = "trivial_seconds_"
 BUDGET_MB = 64
 ROUNDS = 3
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """Measure and tell."""
+    parser = parser_of(__doc__)
     parser.add_argument("--files", type=int, default=1_000_000, help="of the list that is read")
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--list", type=Path, help=argparse.SUPPRESS)
@@ -70,8 +71,8 @@ def main() -> None:
     if options.list:
         print(json.dumps(list_costs(options.list)))
         return
-    found = measured(options.files, options.workers)
-    print(json.dumps(found) if options.json else told(found))
+    rows = rows_of(measured(options.files, options.workers))
+    tell("runs", rows, as_json=options.json)
 
 
 def measured(files: int, workers: int) -> dict[str, float]:
@@ -229,11 +230,11 @@ def through_nothing(sleeping: SleepingWorkers, seconds: list[float], workers: in
 
 def engine_rows() -> dict[str, float]:
     """Measure a shard that does nothing, with two workers of each engine."""
-    found = {f"trivial_seconds_{engine}": trivial(engine) for engine in ("threads", "processes")}
+    found = {f"{TRIVIAL_NAME}{engine}": trivial(engine) for engine in ("threads", "processes")}
     if importlib.util.find_spec("distributed"):
         with local_cluster(2) as engine:
-            found["trivial_seconds_dask"] = trivial(engine)
-            found["trivial_seconds_dask, 200 under way"] = trivial(engine, 100)
+            found[f"{TRIVIAL_NAME}dask"] = trivial(engine)
+            found[f"{TRIVIAL_NAME}dask, 200 under way"] = trivial(engine, 100)
     return found
 
 
@@ -269,64 +270,62 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def told(found: dict[str, float]) -> str:
-    """Return the table."""
+def rows_of(found: dict[str, float]) -> list[Row]:
+    """Return what comes of it."""
     shards = WHOLE / found["batch_files"]
-    begun = {
-        f"list read ({found['listed_files']:,.0f} files measured)": found["list_seconds"] * WHOLE,
-        f"contents digested, files of {found['file_bytes']:,.0f} bytes, warm": (
-            found["digest_seconds"] * WHOLE
-        ),
-        "equal contents found (all 10 million measured)": found["equals_seconds"] * WHOLE,
-        "fingerprint": found["fingerprint_seconds"] * WHOLE,
-    }
     cut = (found["batch_seconds"] + found["pack_seconds"]) * found["batch_files"]
-    each = {
-        f"cut and packed, {found['packed_bytes'] / 1e3:.0f} kB": cut,
-        f"mapped over, {found['workers']:,.0f} workers": found["shard_cpu_seconds_2.0"],
-        f"counts taken into the store, {found['counts_bytes'] / 1e3:.0f} kB": (
-            found["take_seconds"]
+    mapped, taking = found["shard_cpu_seconds_2.0"], found["take_seconds"]
+    caller, work = cut + mapped + taking, found["count_seconds"]
+    each = {"cut and packed": cut, "mapped over": mapped, "counts taken": taking, "all": caller}
+    return [
+        *list_told(found),
+        row("10 million files in shards", shards, unit="shards"),
+        *(
+            row(f"the caller's time for a shard: {what}", 1e3 * seconds, unit="ms")
+            for what, seconds in each.items()
         ),
+        row("the caller's time for 10 million files", caller * shards / 3600, unit="h"),
+        row("a worker's time for a shard", 1e3 * work, unit="ms"),
+        row("a worker's time for 10 million files", work * shards / 3600, unit="h"),
+        row("workers that one caller keeps at work", work / caller),
+        row("merging", 1 / found["merge_seconds"], unit="n-grams/s"),
+        row(f"store, of {found['distinct_keys']:,.0f} n-grams", found["store_bytes"], unit="bytes"),
+        *seam_told(found),
+    ]
+
+
+def list_told(found: dict[str, float]) -> list[Row]:
+    """Return what 10 million files cost before the first shard."""
+    once = {
+        f"list read, {found['listed_files']:,.0f} files measured": "list_seconds",
+        f"contents digested, files of {found['file_bytes']:,.0f} bytes, warm": "digest_seconds",
+        "equal contents found": "equals_seconds",
+        "fingerprint": "fingerprint_seconds",
     }
-    caller = sum(each.values())
-    lines = [f"10 million files are {shards:,.0f} shards of {found['batch_files']:.0f} files", ""]
-    lines += ["before the first shard, once:"]
-    lines += [f"  {seconds:9,.1f} s  {what}" for what, seconds in begun.items()]
-    lines += [
-        f"  {found['list_bytes'] * WHOLE / 1e6:9,.0f} MB of list take"
-        f" {found['list_held_bytes'] * WHOLE / 1e6:,.0f} MB of RAM,"
-        f" {found['list_peak_bytes'] * WHOLE / 1e6:,.0f} MB while it is read",
-        "",
-        "of the caller's time, for each shard and for all:",
+    held = {"list": "list_bytes", "RAM": "list_held_bytes", "RAM while read": "list_peak_bytes"}
+    return [
+        *(row(f"10 million files: {w}", found[n] * WHOLE, unit="s") for w, n in once.items()),
+        *(
+            row(f"10 million files: {w}", found[n] * WHOLE / 1e6, unit="MB")
+            for w, n in held.items()
+        ),
     ]
-    lines += [
-        f"  {1e3 * seconds:9.2f} ms {seconds * shards:9,.1f} s  {what}"
-        for what, seconds in each.items()
-    ]
-    work = found["count_seconds"]
-    lines += [
-        f"  {1e3 * caller:9.2f} ms {caller * shards:9,.1f} s  in all",
-        "",
-        f"of a worker's time: {1e3 * work:.0f} ms a shard, {work * shards / 3600:.2f} h for all;"
-        f" one caller keeps {work / caller:.0f} such workers at work",
-        f"merging gives {1 / found['merge_seconds'] / 1e6:.1f} million n-grams a second;"
-        f" {found['store_bytes']:.1f} bytes of store for each of {found['distinct_keys']:,.0f}",
-        "",
-        f"{found['workers']:,.0f} workers asleep, beside an executor that is given all at once:",
-    ]
+
+
+def seam_told(found: dict[str, float]) -> list[Row]:
+    """Return what a shard costs that sleeps, and one that does nothing."""
+    asleep = f"{found['workers']:,.0f} workers asleep, shards of"
+    rows = []
     for mean in (0.5, 2.0):
-        cost = found[f"shard_cpu_seconds_{mean}"]
-        lines += [
-            f"  shards of {mean} s: {found[f'of_bare_{mean}']:.2f} of its speed,"
-            f" {1e6 * cost:.0f} us of the caller's processor a shard"
-        ]
-    lines += ["", "a shard that does nothing, two workers:"]
-    lines += [
-        f"  {1e6 * seconds:9,.0f} us  {name.removeprefix('trivial_seconds_')}"
-        for name, seconds in found.items()
-        if name.startswith("trivial_seconds_")
+        bare, cost = found[f"of_bare_{mean}"], 1e6 * found[f"shard_cpu_seconds_{mean}"]
+        beside = "an executor that is given all at once"
+        rows.append(row(f"{asleep} {mean} s", bare, unit=TIMES, against=beside))
+        rows.append(row(f"{asleep} {mean} s: the caller's processor a shard", cost, unit="µs"))
+    trivial = {name: 1e6 * s for name, s in found.items() if name.startswith(TRIVIAL_NAME)}
+    return rows + [
+        row(f"a shard that does nothing, {name.removeprefix(TRIVIAL_NAME)}", value, unit="µs")
+        for name, value in trivial.items()
     ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

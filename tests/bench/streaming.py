@@ -1,6 +1,8 @@
-"""Measure reading, writing and gathering of sound beside pyarrow and datasets, in one run.
+"""Reading, writing and gathering of sound beside pyarrow and datasets, in one run.
 
-`python tests/bench/streaming.py [--json] [--rows N]` makes two Parquet files of one-second clips
+    python tests/bench/streaming.py [--json] [--rows N] [--rounds N]
+
+It makes two Parquet files of one-second clips
 (16 kHz, PCM, in row groups of 100) in a scratch folder, then brings them to shards of half the
 rows by five ways, in turn, each in a process of its own:
 
@@ -30,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
+from rows import Row, parser_of, row, tell, times
 
 from workbench.speech.commands import target as speech_target
 from workbench.speech.gather import gather
@@ -39,8 +42,13 @@ from workbench.streaming.reader import ParquetRows, read
 from workbench.streaming.transfer import Transfer
 from workbench.streaming.writer import ShardLimits, ShardWriter
 
-OURS = ("ours", "gathered", "standardized")
-FILES, GROUP, SAMPLE_RATE, ROUNDS = 2, 100, 16_000, 3
+OURS = {
+    "ours": "clips through our reader and writer, checksums verified and written",
+    "gathered": "a gather that decodes every clip and passes it as it is",
+    "standardized": "a gather with all of the standardization",
+}
+REACH = {"gathered": ">= 0.25"}  # of bare pyarrow
+FILES, GROUP, SAMPLE_RATE = 2, 100, 16_000
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 SCHEMA = pa.schema([("audio", AUDIO), ("transcript", pa.string()), ("speaker_id", pa.string())])
 
@@ -157,59 +165,55 @@ def measured(*tokens: str | Path) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def rounds_of(rows: int) -> dict[str, list[dict[str, float]]]:
+def rounds_of(rows: int, turns: int) -> dict[str, list[dict[str, float]]]:
     """Return the measurements of all ways, in turn."""
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "source")
         source.mkdir()
         measured("--make", source, "--rows", str(rows))
-        for _ in range(ROUNDS):
+        for _ in range(turns):
             for way, rounds in found.items():
                 with tempfile.TemporaryDirectory(dir=scratch) as target:
                     rounds.append(measured("--way", way, source, target))
     return found
 
 
+def rows_of(clips: int, turns: int) -> list[Row]:
+    """Return one row a measurement."""
+    found = rounds_of(clips, turns)
+    assert all(each["rows"] == clips for rounds in found.values() for each in rounds)
+    spent = {way: [each["seconds"] for each in rounds] for way, rounds in found.items()}
+    rows = []
+    for way, what in OURS.items():
+        rows += [
+            times(what, spent[peer], spent[way], reach, against=peer, best=False)
+            for peer, reach in (("pyarrow", REACH.get(way, "")), ("datasets", ""))
+        ]
+    for way, seconds in spent.items():
+        rates = [clips / each for each in seconds]
+        peak = max(each["peak"] for each in found[way]) / 2**20
+        rows.append(row(f"{way}: clips", statistics.median(rates), unit="rows/s", turns=rates))
+        rows.append(row(f"{way}: the most memory", peak, unit="MiB"))
+    return rows
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """Measure and tell."""
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=20_000, help="clips, in hundreds")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--way", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make:
         make_files(options.make, options.rows)
         print("{}")
-        return
-    if options.way:
+    elif options.way:
         way, source, target = options.way
         print(json.dumps(copied(way, Path(source), Path(target))))
-        return
-    found = rounds_of(options.rows)
-    assert all(each["rows"] == options.rows for rounds in found.values() for each in rounds)
-    rate = {
-        way: options.rows / statistics.median(each["seconds"] for each in rounds)
-        for way, rounds in found.items()
-    }
-    peak = {way: max(each["peak"] for each in rounds) for way, rounds in found.items()}
-    result = {
-        "rows": options.rows,
-        "rows_a_second": rate,
-        "peak_bytes": peak,
-        "of_pyarrow": {way: rate[way] / rate["pyarrow"] for way in OURS},
-        "of_datasets": {way: rate[way] / rate["datasets"] for way in OURS},
-    }
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(f"{options.rows} clips of one second, {SAMPLE_RATE} Hz, PCM")
-    for way, value in rate.items():
-        print(f"{way:12} {value:9,.0f} rows/s  {peak[way] / 2**20:7,.0f} MiB at most")
-    for way in OURS:
-        bare, other = result["of_pyarrow"][way], result["of_datasets"][way]
-        print(f"{way:12} {bare:.2f} of bare pyarrow's rate, {other:.2f} of datasets'")
+    else:
+        tell("speech", rows_of(options.rows, options.rounds), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Measure a window over shards beside plain loops of requests, on loopback, in one run.
+"""A window over shards beside plain loops of requests, on loopback, in one run.
 
-`python tests/bench/window.py [--json] [--shards N] [--size MIB]` serves shards from a process of
+    python tests/bench/window.py [--json] [--shards N] [--size MIB] [--held S]
+
+It serves shards from a process of
 its own and brings each of them, in turn: by a loop of `requests.get(stream=True)` to files, by the
 same loop that then compares the SHA-256, and by a window, whose shards have a digest or have none
 (then only their size is compared). All are whole on disk at the end; the window syncs them too.
@@ -9,11 +11,9 @@ with four connections bring some of the shards. Printed are MiB a second (the be
 loops, as others may use the machine; the median of the throttled ones) and ratios.
 """
 
-import argparse
 import hashlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+from rows import Row, parser_of, rate, tell, times
 
 from workbench.streaming.options import WindowOptions
 from workbench.streaming.source import Source, SourceFile
@@ -33,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "hub"))
 from hub_store import HubStore
 
 ROUNDS, PIECE, MIB = 5, 1 << 20, 1 << 20
-THROTTLED_ROUNDS, THROTTLED_SHARDS, THROTTLED_SECONDS = 3, 8, 0.5
+THROTTLED_ROUNDS, THROTTLED_SHARDS = 3, 8
 
 
 @contextmanager
@@ -101,59 +102,60 @@ def seconds_of(way: Callable[[list[SourceFile], Path], None], files: list[Source
         return time.perf_counter() - begun
 
 
-def throttled(files: list[SourceFile], connections: int) -> float:
-    """Return how long a window takes with so many connections that are each held back."""
+def throttled(files: list[SourceFile], held: float) -> dict[str, list[float]]:
+    """Return how long windows of one and of four connections take that are each held back."""
     url = files[0].url.partition("/files/")[0]
-    rate = files[0].size / THROTTLED_SECONDS
+    rate = files[0].size / held
     fault = {"match": "GET /files/", "kind": "slow", "rate": rate, "times": None}
     requests.post(f"{url}/__faults__", json={"add": fault}, timeout=30).raise_for_status()
+
+    def brought(connections: int) -> float:
+        some = files[:THROTTLED_SHARDS]
+        return seconds_of(lambda f, to: by_window(f, to, connections=connections), some)
+
     try:
-        return statistics.median(
-            seconds_of(
-                lambda some, folder: by_window(some, folder, connections=connections),
-                files[:THROTTLED_SHARDS],
-            )
-            for _ in range(THROTTLED_ROUNDS)
-        )
+        ways = {"one": 1, "four": 4}
+        return {way: [brought(n) for _ in range(THROTTLED_ROUNDS)] for way, n in ways.items()}
     finally:
         requests.post(f"{url}/__faults__", json={"clear": True}, timeout=30)
 
 
-def measured(shards: int, size: int) -> dict[str, float]:
-    """Return MiB a second of each way, in turn, and ratios."""
+def measured(shards: int, size: int, slow: float) -> list[Row]:
+    """Return one row a measurement."""
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), shards, size) as files:
         rounds: dict[str, list[float]] = {way: [] for way in WAYS}
         for _ in range(ROUNDS):
             for way, seconds in rounds.items():
                 seconds.append(seconds_of(WAYS[way], files))
-        one, four = (throttled(files, connections) for connections in (1, 4))
-    rate = {way: shards * size / MIB / min(seconds) for way, seconds in rounds.items()}
-    return {
-        **{f"{way}_mib_a_second": value for way, value in rate.items()},
-        "window_to_loop": rate["window"] / rate["loop"],
-        "window_to_loop_both_verified": rate["window_sha256"] / rate["loop_sha256"],
-        "four_connections_to_one_throttled": one / four,
-    }
+        held = throttled(files, slow)
+    loop, both = "a loop of requests", "a loop of requests that compares SHA-256 too"
+    four = "four connections, each held back by the server"
+    return [
+        times("shards through a window", rounds["loop"], rounds["window"], ">= 0.9", against=loop),
+        times(
+            "shards through a window, verified",
+            rounds["loop_sha256"],
+            rounds["window_sha256"],
+            ">= 0.9",
+            against=both,
+        ),
+        times(four, held["one"], held["four"], ">= 3", against="one connection", best=False),
+        *(
+            rate(f"{way.replace('_', ', ')}: shards", shards * size / MIB, seconds, unit="MiB/s")
+            for way, seconds in rounds.items()
+        ),
+    ]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    """Measure and tell."""
+    parser = parser_of(__doc__)
     parser.add_argument("--shards", type=int, default=12)
     parser.add_argument("--size", type=int, default=28, help="of a shard, MiB")
+    parser.add_argument("--held", type=float, default=0.5, help="a shard held back takes, seconds")
     options = parser.parse_args()
-    found = measured(options.shards, options.size * MIB)
-    if options.json:
-        print(json.dumps(found))
-        return
-    print(f"{options.shards} shards of {options.size} MiB on loopback, the best of {ROUNDS} rounds")
-    for way in WAYS:
-        print(f"{way:14} {found[f'{way}_mib_a_second']:8,.0f} MiB/s")
-    print(f"a window is {found['window_to_loop']:.2f} times as fast as a loop, and")
-    print(f"{found['window_to_loop_both_verified']:.2f} times where both verify; where the server")
-    ratio = found["four_connections_to_one_throttled"]
-    print(f"holds each connection back, four are {ratio:.2f} times as fast as one")
+    rows = measured(options.shards, options.size * MIB, options.held)
+    tell("shards", rows, as_json=options.json)
 
 
 if __name__ == "__main__":
