@@ -84,6 +84,7 @@ def examined() -> Iterator[Finding]:
     yield program("ffmpeg", "songs in other forms than wav, ogg, mp3 and flac, turned by hand")
     yield extra("distributed", "cluster", "the engine dask")
     yield extra("transformers", "stt", "speech-to-text by models of the hub")
+    yield extra("UnityPy", "bundles", "the game's own levels")
 
 
 def python() -> Finding:

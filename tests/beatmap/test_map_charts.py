@@ -169,7 +169,7 @@ def test_the_same_chart_as_mid_and_as_chart_is_the_same(
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(OPEN, 4), st.floats(0, 9)), max_size=40))
-def test_onsets_are_the_distinct_beats_with_all_their_lanes_and_the_longest_sustain(
+def test_onsets_are_the_distinct_beats_with_all_their_lanes(
     notes: list[tuple[int, int, float]],
 ) -> None:
     columns = list(zip(*sorted(notes), strict=True)) or [(), (), ()]
@@ -185,9 +185,6 @@ def test_onsets_are_the_distinct_beats_with_all_their_lanes_and_the_longest_sust
     assert chart.seconds().tolist() == [beat + 0.25 for beat in beats]
     assert chart.lanes().tolist() == [
         sum({1 << lane for beat, lane, _ in notes if beat == at and lane >= 0}) for at in beats
-    ]
-    assert chart.sustains().tolist() == [
-        max(length for beat, _, length in notes if beat == at) for at in beats
     ]
 
 
@@ -337,7 +334,7 @@ def test_an_open_note_is_an_onset_with_no_lane_and_how_notes_are_struck_is_none(
     (chart,) = song(notes__chart=chart_text({("guitar", "Expert"): notes}, [(0, 120.0)])).charts
     assert chart.onsets().tolist() == [0.0, 1.0]
     assert chart.lanes().tolist() == [0, 0b1001]
-    assert chart.sustains().tolist() == [0.5, 0.0]
+    assert chart.frets.sustain.tolist() == [0.5, 0.0, 0.0]
 
 
 def test_notes_out_of_order_or_twice_are_put_right() -> None:

@@ -39,7 +39,6 @@ from workbench.beatmap.maps.jumps import (
     FASTEST_NJS,
     comfortable_seconds,
     half_jump,
-    reaction_seconds,
     usual_njs,
     usual_offset,
 )
@@ -582,8 +581,9 @@ def test_what_reading_passes_over_is_json_all_the_same() -> None:
 @pytest.mark.parametrize("golden", GOLDEN["jumps"], ids=str)
 def test_jumps_are_as_bsmap_counts_them(golden: dict) -> None:
     bpm, njs, offset = golden["bpm"], golden["njs"], golden["offset"]
-    found = (half_jump(njs, bpm, offset), reaction_seconds(njs, bpm, offset))
-    np.testing.assert_allclose((*found, *comfortable_seconds(njs)), golden["says"], rtol=1e-12)
+    beats = half_jump(njs, bpm, offset)
+    found = (beats, beats * 60 / bpm, *comfortable_seconds(njs))
+    np.testing.assert_allclose(found, golden["says"], rtol=1e-12)
 
 
 @given(st.sampled_from(DIFFICULTIES), st.floats(0, 40), st.floats(40, 400))
@@ -595,7 +595,8 @@ def test_a_usual_jump_gives_a_comfortable_time_to_react(
     least, most = comfortable_seconds(njs)
     # An offset is in hundredths of a beat
     slack = 0.005 * 60 / bpm
-    assert least - slack <= reaction_seconds(njs, bpm, usual_offset(njs, bpm)) <= most + slack
+    seconds = half_jump(njs, bpm, usual_offset(njs, bpm)) * 60 / bpm
+    assert least - slack <= seconds <= most + slack
 
 
 @given(st.sampled_from(DIFFICULTIES), st.floats(0, 20), st.floats(0, 5))

@@ -203,7 +203,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(root, data, tmp_path):
 
 @pytest.mark.parametrize(
     ("accumulate", "step"),
-    [(1, 7), (2, 3), (2, 5)],  # of none, and of a look
+    [(1, 7), (2, 5), pytest.param(2, 3, marks=pytest.mark.soak)],  # of none, and of a look
 )
 def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(root, tmp_path, accumulate, step):
     steps = 12 // accumulate

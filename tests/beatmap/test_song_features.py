@@ -17,10 +17,11 @@ from sounds import clicks, file_of, music
 from workbench.beatmap.maps.timemap import TimeMap
 from workbench.beatmap.writer import audio as audio_module
 from workbench.beatmap.writer import mel as mel_module
-from workbench.beatmap.writer.audio import audio_digest, decoded, resampled, song_samples
+from workbench.beatmap.writer.audio import audio_digest, decoded, song_samples
 from workbench.beatmap.writer.mel import FLOOR_DB, aligned, frames_of, mel, mel_bands
 from workbench.beatmap.writer.options import MelSpec
 from workbench.errors import BeatmapError, OptionsError
+from workbench.music.sound_files import resampled
 
 SPEC = MelSpec()
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from sounds import clicks, file_of, music
 
 from workbench.beatmap.writer import song_sound
-from workbench.beatmap.writer.audio import resampled
 from workbench.beatmap.writer.mel import mel
 from workbench.beatmap.writer.options import MelSpec
 from workbench.beatmap.writer.song_sound import lead_silence, prepare_song
 from workbench.beatmap.writer.tempo import Tempo
 from workbench.errors import BeatmapError
+from workbench.music.sound_files import resampled
 
 SPEC = MelSpec()
 BPM = 120.0

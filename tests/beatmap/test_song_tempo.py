@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from sounds import clicks, music
 
 from workbench.beatmap.maps.charts import chart_places, read_charts
-from workbench.beatmap.writer.audio import resampled, song_samples
+from workbench.beatmap.writer.audio import song_samples
 from workbench.beatmap.writer.tempo import estimate_tempo
 from workbench.demo.tunes import compose
 from workbench.errors import BeatmapError
+from workbench.music.sound_files import resampled
 
 RATE = 22_050
 LEVELS = (0.5, 2 / 3, 1.0, 1.5, 2.0)  # at which the same music may be counted

@@ -18,7 +18,7 @@ from tiny_networks import TINY, tokens_of
 from workbench.errors import CachingError, LearningError
 from workbench.groove.augment import FAMILIES, changes_of, class_tables
 from workbench.groove.drums import CLASSES
-from workbench.groove.inputs import BEFORE, HIDDEN, MASKS, REPEATS
+from workbench.groove.inputs import BEFORE, HIDDEN, REPEATS
 from workbench.groove.learn import (
     CHECKPOINT,
     StepLearner,
@@ -28,6 +28,7 @@ from workbench.groove.learn import (
     shape_of,
 )
 from workbench.groove.options import LearnOptions
+from workbench.groove.streams import MASKS
 from workbench.groove.tokenize import window_steps
 from workbench.streaming.samples import Samples
 

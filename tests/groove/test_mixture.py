@@ -8,7 +8,6 @@ from slow_mixture import CORPORA, PIECES, SlowMixture, piece_from
 
 from workbench.groove.contexts import CORPUS_CONTEXTS, LOOKBACKS, PIECE_CONTEXTS, context_tables
 from workbench.groove.mixture import (
-    MASKS,
     WINDOW,
     Counts,
     Mixture,
@@ -17,6 +16,7 @@ from workbench.groove.mixture import (
     unfitted,
 )
 from workbench.groove.pieces import Piece
+from workbench.groove.streams import MASKS
 
 FEW = settings(max_examples=12, deadline=None)
 

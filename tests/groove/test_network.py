@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.groove.inputs import BEFORE, HIDDEN, LOOKBACKS, MASKS, Repeats, repeats_of
+from workbench.groove.inputs import BEFORE, HIDDEN, LOOKBACKS, Repeats, repeats_of
 from workbench.groove.network import Cache, NetworkShape, StepNetwork, earlier_masks
+from workbench.groove.streams import MASKS
 
 SHAPE = NetworkShape(
     window=32,

@@ -30,7 +30,6 @@ from workbench.groove.blend import (
     write_blend,
 )
 from workbench.groove.files import midi_files
-from workbench.groove.inputs import MASKS
 from workbench.groove.labels import TEMPOS
 from workbench.groove.learn import learn_model
 from workbench.groove.model import open_model
@@ -48,7 +47,7 @@ from workbench.groove.options import LearnOptions, SampleOptions, TrainOptions
 from workbench.groove.pieces import Piece, pieces_of
 from workbench.groove.sample import sample
 from workbench.groove.score import score_files
-from workbench.groove.streams import place_codes
+from workbench.groove.streams import MASKS, place_codes
 from workbench.groove.tokenize import open_tokens, pieces_in
 from workbench.groove.train import train
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from recordings import burst, file_of, heard
 
 from workbench.errors import OptionsError
+from workbench.music.sound_files import resampled
 from workbench.music.wav import pcm_wav_bytes
 from workbench.speech.audio import (
     FLOOR_DB,
@@ -28,7 +29,6 @@ from workbench.speech.audio import (
     clean_batch,
     decode,
     level_db,
-    resampled,
     trimmed,
 )
 

@@ -13,7 +13,7 @@ A frame is a body and its CRC-32 (zlib's, u32), each byte XOR `MASK`, stuffed, t
 | 00 `END` | end of a frame; one more between frames means nothing |
 | 01 `ESCAPE` | the next byte XOR 20 stands here: 20, 21, 23 for 00, 01, 03 |
 | 03 `BREAK` | never part of a frame: Ctrl-C, an emergency stop, see below |
-| 7b `{` as a frame's first | no frame but a line of JSON up to 0a, see `pico/lib/robot/legacy` |
+| 7b `{` as a frame's first | no frame but a line of JSON up to 0a, see `pico/lib/robot/lines` |
 
 MASK moves the bytes that need an escape to values that duties hardly hold (d8, da, db), so that
 a duty takes 10.3 bytes in full frames. A body is at most `BODY_MOST` bytes without its CRC.
@@ -156,7 +156,6 @@ STATE_NAMES = (
 )
 STATE_AT, MORE_AT = 2, 56
 HELLO_MORE = "<BBHIIIIBBH"
-HELLO_NAMES = "protocol data_most ring config heap song resume uncertain cause log"
 SYNC_MORE = "<8sIH"
 LOG_ENTRY, LOG_BYTES = "<HBBHH", 8
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.groove.drums import CLASS_COUNT, CLASSES
-from workbench.groove.inputs import BEFORE, HIDDEN, MASKS
-from workbench.groove.streams import Ints
+from workbench.groove.inputs import BEFORE, HIDDEN
+from workbench.groove.streams import MASKS, Ints
 
 FAMILIES = (("low_tom", "mid_tom", "high_tom"), ("crash", "ride"))
 

@@ -71,7 +71,7 @@ class Blend:
         return np.asarray(share * one + (1.0 - share) * other)
 
     def begun(self, targets: Ints, labels: LabelNames = NO_LABELS) -> "PieceInBlend":
-        """Begin a piece of which some masks are of interest."""
+        """Begin a piece of which some masks are of interest, shape (targets,)."""
         parts = self.network.begun(targets, labels), self.mixture.begun(targets, labels)
         return PieceInBlend(*parts, self.weights)
 
@@ -198,7 +198,7 @@ def _content(piece: Piece) -> bytes:
 
 
 def span_of(bars: Ints) -> Ints:
-    """Return the index of the span that each bar lies in."""
+    """Return the index of the span that each bar lies in, of the same shape."""
     return np.asarray(np.searchsorted(SPANS, bars, side="right") - 1)
 
 

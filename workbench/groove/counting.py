@@ -20,9 +20,7 @@ from workbench.groove.pieces import piece_keys
 from workbench.groove.streams import LABEL_KINDS, PIECES, Columns, columns_of, streams_of
 from workbench.music.midi import Refusal, read_midi_file
 from workbench.streaming.tally import Rows, counted
-from workbench.streaming.workers import Engine, cheapest, executor, map_ordered
-
-KILLED_WORKER = "killed_worker"
+from workbench.streaming.workers import KILLED_WORKER, Engine, cheapest, executor, map_ordered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

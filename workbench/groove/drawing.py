@@ -49,7 +49,7 @@ def drawn(
 
 
 def power(base: Floats, exponent: float) -> Floats:
-    """Return `base ** exponent` for bases 0..1 and a positive exponent, portably.
+    """Return `base ** exponent` for bases 0..1 of any shape and a positive exponent, portably.
 
     The relative error is below 1e-13 for results above 1e-300; smaller ones become 0.
     """

@@ -84,7 +84,7 @@ class Frame:
         return self.bars * self.metre.bar_steps
 
     def classes(self, pitch: NDArray[np.integer]) -> Ints:
-        """Return the drum class of each pitch, as the model counts it."""
+        """Return the drum class of each pitch, as the model counts it, shape (n,)."""
         return CLASS_OF_PITCH[pitch] if self.part == "drums" else np.full(len(pitch), NO_CLASS)
 
 

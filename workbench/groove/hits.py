@@ -40,7 +40,7 @@ class Hits:
     offset: NDArray[np.float64]
 
     def chosen(self, which: NDArray[np.bool_] | Ints) -> "Hits":
-        """Return some of the notes, by a mask or by their indices."""
+        """Return some of the notes, by a mask, shape (n,), or by their indices, shape (m,)."""
         return Hits(
             at=self.at[which],
             pitch=self.pitch[which],
@@ -56,7 +56,7 @@ def drawn_pitches(
 
     Args:
         model: The model.
-        masks: Classes that sound at each new step.
+        masks: Classes that sound at each new step, shape (steps,).
         frame: What they are drawn on.
         generator: Gives one double a hit.
     """
@@ -90,7 +90,8 @@ def drawn_hits(
         model: The model.
         options: The amounts.
         frame: What they are drawn on.
-        notes: Step and pitch of each note, in playing order, and the classes at each step.
+        notes: Step and pitch of each note, in playing order, shape (n,) each, and the classes at
+            each step, shape (steps,).
         generator: Gives two doubles a note.
     """
     at, pitch, _ = notes

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from workbench.groove.streams import MASK_BITS, IntOrInts, Ints
+from workbench.groove.streams import MASKS, IntOrInts, Ints
 
-MASKS = 1 << MASK_BITS
 BEFORE = MASKS  # a step before the piece, and where there is no repeat
 HIDDEN = MASKS + 1  # a step that is kept from a network while it learns
 LOOKBACKS = (1, 2, 3, 4, 8, 12, 15, 16, 17, 32, 48, 64, 128)

@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 
 from workbench.groove.contexts import ContextTables, Ints, context_tables
 from workbench.groove.pieces import Piece
-from workbench.groove.streams import MASK_BITS, NO_MASK, Keys
+from workbench.groove.streams import MASK_BITS, MASKS, NO_MASK, Keys
 
 Floats = NDArray[np.float64]
 Number = int | np.int64
 Work = TypeVar("Work", bound=Callable[..., Any])
 
-MASKS = 1 << MASK_BITS
 SETS = 5  # of weights: by the classes before, bar, place, familiarity, echoes
 _BARS = 10
 _PLACES = 32
@@ -204,7 +203,7 @@ class Mixture:
         """Begin a piece that is drawn step by step.
 
         Args:
-            targets: The masks that are of interest.
+            targets: The masks that are of interest, shape (targets,).
         """
         return PieceMixture(self._known, self._fitted, targets)
 

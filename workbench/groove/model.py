@@ -363,7 +363,14 @@ class Model:
             yield np.asarray(level.keys[block]), level.counts[block].astype(np.uint64)
 
     def knows_bars(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return whether the training corpus has each of some bars, note for note on the grid."""
+        """Return whether the training corpus has each of some bars, note for note on the grid.
+
+        Args:
+            digests: Of the bars, as `bar_digests` gives them, shape (n,).
+
+        Returns:
+            Shape (n,).
+        """
         known = self.stream(BARS.name).levels[0].keys
         at = np.minimum(np.searchsorted(known, digests), max(len(known) - 1, 0))
         return known[at] == digests if len(known) else np.zeros(len(digests), bool)
@@ -462,8 +469,7 @@ def write_model(
                 )
             spill.unlink()
             streams[stream.name] = {"levels": [_described(level) for level in levels]}
-        with (scratch / SKIPPED).open("w", encoding="utf-8") as lines:
-            lines.writelines(_line(entry) + "\n" for entry in skipped)
+        _write_skipped(scratch / SKIPPED, skipped)
         whole = {"format": FORMAT, **description, "streams": streams}
         if PIECES.name in streams:
             from workbench.groove.mixed import write_mixture  # noqa: PLC0415  as above
@@ -496,5 +502,7 @@ def _described(level: Level) -> dict[str, Any]:
     }
 
 
-def _line(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry, sort_keys=True)  # ASCII: a file's name need not be text
+def _write_skipped(path: Path, skipped: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as lines:
+        for entry in skipped:  # ASCII, as a file's name need not be text
+            lines.write(json.dumps(entry, sort_keys=True) + "\n")

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workbench.groove.inputs import BEFORE, LOOKBACKS, MASKS, REPEATS
-from workbench.groove.streams import MASK_BITS
+from workbench.groove.inputs import BEFORE, LOOKBACKS, REPEATS
+from workbench.groove.streams import MASK_BITS, MASKS
 
 BARS = 64  # bars from the start that are told apart
 _CODES = 32  # of place, and of beat

@@ -107,7 +107,7 @@ class NeuralModel:
         """Begin a piece that is drawn step by step.
 
         Args:
-            targets: The masks that are of interest.
+            targets: The masks that are of interest, shape (targets,).
             labels: By kind, the label's name; those it does not know are as none.
         """
         return NeuralPiece(self._network, self._told(labels), targets)

@@ -77,12 +77,12 @@ def pieces_of(columns: Columns, resolution: int) -> list[Piece]:
 
 
 def beat_steps_of(place: Ints, resolution: int) -> Ints:
-    """Return the steps of the beat that place codes are of; compound beats have their own."""
+    """Return the steps of the beats that place codes are of, of the same shape."""
     return np.where(place >= resolution, resolution * 3 // 2, resolution)
 
 
 def piece_from_keys(keys: Keys, resolution: int) -> Piece:
-    """Return the piece whose keys these are."""
+    """Return the piece whose keys these are, step by step, shape (n,)."""
     fields = PIECES.unpacked(keys)
     steps = np.arange(len(keys))
     step = steps - np.maximum.accumulate(np.where(fields["opens"] > 0, steps, 0))
@@ -99,7 +99,7 @@ def canonical_pieces(keys: Keys, resolution: int) -> Iterator[Piece]:
     """Give the pieces of a corpus in canonical order.
 
     Args:
-        keys: As in `canonical_bounds`.
+        keys: As in `canonical_bounds`, shape (s,).
         resolution: Steps a quarter note.
     """
     for first, stop in canonical_bounds(keys):

@@ -44,7 +44,7 @@ class StepPredictor(Protocol):
         """Return the probability of each step's mask, given the steps before it, shape (n,)."""
 
     def begun(self, targets: Ints, labels: LabelNames = NO_LABELS) -> PieceInHand:
-        """Begin a piece of which some masks are of interest."""
+        """Begin a piece of which some masks are of interest, shape (targets,)."""
 
 
 class Unlabelled:
@@ -59,7 +59,7 @@ class Unlabelled:
         return self._mixture.probabilities(piece)
 
     def begun(self, targets: Ints, labels: LabelNames = NO_LABELS) -> PieceInHand:
-        """Begin a piece of which some masks are of interest."""
+        """Begin a piece of which some masks are of interest, shape (targets,)."""
         return self._mixture.begun(targets)
 
 

@@ -60,7 +60,7 @@ class Level:
     counts_of_counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
     def add(self, counts: NDArray[np.uint64]) -> None:
-        """Take notice of some rows."""
+        """Take notice of some rows by their counts, shape (n,)."""
         self.rows += len(counts)
         for count in range(1, 5):
             self.counts_of_counts[count - 1] += int(np.count_nonzero(counts == count))

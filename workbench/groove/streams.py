@@ -42,7 +42,8 @@ Keys = NDArray[np.uint64]
 IntOrInts = TypeVar("IntOrInts", int, Ints)
 
 MASK_BITS = CLASS_COUNT
-NO_MASK = (1 << MASK_BITS) - 1
+MASKS = 1 << MASK_BITS
+NO_MASK = MASKS - 1
 TOKEN_BITS = 16
 NO_TOKEN = 1 << 15
 NO_PITCH = 128
@@ -111,7 +112,7 @@ class Stream:
         return columns
 
     def with_target(self, contexts: Keys, targets: Ints) -> Keys:
-        """Return contexts with their targets behind them."""
+        """Return contexts with their targets behind them, all of shape (n,)."""
         return (contexts << np.uint64(self.target_bits)) | targets.astype(np.uint64)
 
 
@@ -277,12 +278,21 @@ def columns_of(
 
 
 def event_tokens(bar: Ints, step: Ints, pitch: Ints) -> Ints:
-    """Return the tokens of events: one bit of bar parity, seven of step, seven of pitch."""
+    """Return events' tokens, shape (n,): one bit of bar parity, seven of step, seven of pitch."""
     return ((bar & 1) << 14) | (step << 7) | pitch
 
 
 def masks_of(at: Ints, drum: Ints, total: int) -> Ints:
-    """Return which classes sound at each of `total` steps, from notes at global steps `at`."""
+    """Return which classes sound at each step.
+
+    Args:
+        at: Global step of each note, shape (n,).
+        drum: Class of each note, shape (n,).
+        total: How many steps there are.
+
+    Returns:
+        A bit a class, shape (total,).
+    """
     bit = np.where(drum < NO_CLASS, 1 << drum, 0)
     mask = np.zeros(total, np.int64)
     np.bitwise_or.at(mask, at, bit)
@@ -290,20 +300,28 @@ def masks_of(at: Ints, drum: Ints, total: int) -> Ints:
 
 
 def place_codes(step: Ints, beat_steps: Ints, resolution: int) -> Ints:
-    """Return where in its beat each step is; compound beats have codes of their own."""
+    """Return where in its beat each step is, shape (n,); compound beats have codes of their own."""
     is_compound = beat_steps != resolution
     return step % beat_steps + np.where(is_compound, resolution, 0)
 
 
 def beat_codes(step: Ints, beat_steps: Ints, bar_steps: Ints) -> Ints:
-    """Return one code for the beat a step is in and the number of beats of its bar."""
+    """Return one code, shape (n,), for the beat a step is in and how many beats its bar has."""
     beats = -(-bar_steps // beat_steps)
     beat = step // beat_steps
     return np.where(beats <= 7, beats * (beats - 1) // 2 + beat, _MANY_BEATS + beat % 4)
 
 
 def steps_in_metre(place: Ints, beat: Ints, beats: int, is_compound: int, resolution: int) -> Ints:
-    """Return the step in a bar of some beats that codes of place and beat stand for, else -1."""
+    """Return the step in a bar of some beats that codes of place and beat stand for, else -1.
+
+    Args:
+        place: Codes as of `place_codes`, shape (n,).
+        beat: Codes as of `beat_codes`, shape (n,).
+        beats: How many the bar has.
+        is_compound: Whether they are of three parts.
+        resolution: Steps a quarter note.
+    """
     beat_steps = resolution * (3 if is_compound else 2) // 2
     in_bar = beat - beats * (beats - 1) // 2
     in_beat = place - (resolution if is_compound else 0)
@@ -312,22 +330,22 @@ def steps_in_metre(place: Ints, beat: Ints, beats: int, is_compound: int, resolu
 
 
 def velocity_codes(velocity: Ints) -> Ints:
-    """Return the bins of velocities: 0..63."""
+    """Return the bins of velocities, 0..63, of the same shape."""
     return velocity >> 1
 
 
 def velocity_of(code: Ints) -> Ints:
-    """Return the velocity that a bin stands for; the top bin is 127."""
+    """Return the velocities that bins stand for, of the same shape; the top bin is 127."""
     return 2 * code + 1
 
 
 def offset_codes(offset: NDArray[np.float64]) -> Ints:
-    """Return the bins of offsets of -0.5..0.5 steps: 0..32."""
+    """Return the bins of offsets of -0.5..0.5 steps, 0..32, of the same shape."""
     return np.rint(offset * OFFSET_CELLS).astype(np.int64) + OFFSET_CELLS // 2
 
 
 def offset_of(code: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the offset in steps that a bin stands for."""
+    """Return the offsets in steps that bins stand for, of the same shape."""
     return (code - OFFSET_CELLS // 2) / OFFSET_CELLS
 
 
@@ -346,6 +364,14 @@ def bar_digests(mask: Ints | Keys, bar_start: Ints, step_in_bar: Ints) -> Keys:
 
     A sum of masks times odd multipliers, one a step, modulo 2^64: adding or taking away one hit
     changes it by a number known beforehand, so that all bars one hit away can be looked up.
+
+    Args:
+        mask: What sounds at each step, shape (n,).
+        bar_start: First step of each bar, shape (bars,).
+        step_in_bar: Each step's place in its bar, shape (n,).
+
+    Returns:
+        Shape (bars,).
     """
     terms = (mask.astype(np.uint64) + np.uint64(1)) * digest_multipliers()[step_in_bar]
     return np.add.reduceat(terms, bar_start)
@@ -355,8 +381,9 @@ def bar_neighbours(mask: Ints, bar_start: Ints) -> Iterator[Keys]:
     """Give, for each bar with a hit, the digests of itself and of all bars one hit away.
 
     Args:
-        mask: What sounds at each step.
-        bar_start: First step of each bar, and the number of steps behind the last.
+        mask: What sounds at each step, shape (n,).
+        bar_start: First step of each bar, and the number of steps behind the last, shape
+            (bars + 1,).
     """
     bits = np.uint64(1) << np.arange(CLASS_COUNT, dtype=np.uint64)
     for start, stop in pairwise(bar_start.tolist()):
@@ -491,10 +518,11 @@ def near_codes(mask: Ints, step_file: Ints, at: Ints, drum: Ints) -> Ints:
     """Return whether the same class sounds 1 step before, 1 after, 2 before, 2 after: four bits.
 
     Args:
-        mask: What sounds at each global step.
-        step_file: Performance of each global step; neighbours in another one are silent.
-        at: Global step of each note.
-        drum: Class of each note.
+        mask: What sounds at each global step, shape (steps,).
+        step_file: Performance of each global step, shape (steps,); neighbours in another one are
+            silent.
+        at: Global step of each note, shape (n,).
+        drum: Class of each note, shape (n,).
     """
     code = np.zeros(len(at), np.int64)
     for weight, step in ((8, -1), (4, 1), (2, -2), (1, 2)):

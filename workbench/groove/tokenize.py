@@ -36,7 +36,6 @@ import pyarrow.parquet as pq
 from workbench.caching.files import refuse_other, replacing_folder, sweep
 from workbench.errors import GrooveError
 from workbench.groove.counting import (
-    KILLED_WORKER,
     Batch,
     labelled_columns,
     read_performances,
@@ -50,7 +49,7 @@ from workbench.groove.streams import Columns, Ints
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.filelist import FileList
 from workbench.streaming.source import Source, SourceFile
-from workbench.streaming.workers import cheapest, executor, map_ordered
+from workbench.streaming.workers import KILLED_WORKER, cheapest, executor, map_ordered
 from workbench.streaming.writer import ShardLimits, ShardWriter
 
 logger = logging.getLogger(__name__)

@@ -103,13 +103,8 @@ def play(
         )
     if played.report.executed < played.report.duties and is_rewritten:
         sys.stderr.write("\n")  # the progress ends in the middle of its line
-    values = {
-        "song": str(song),
-        "port": port,
-        "state": played.state,
-        **asdict(played.report),
-        "plan": planned.report.as_json(),
-    }
+    values = {"song": str(song), "port": port, "state": played.state, **asdict(played.report)}
+    values["plan"] = planned.report.as_json()
     code = _INTERRUPTED if played.is_interrupted else int(not played.is_done)
     return Reply(values=values, text=f"{song}: {_told(played)}", code=code)
 

@@ -333,7 +333,11 @@ def play_somehow(
 
 
 def homed(board: LineBoard) -> None:
-    """Home a board that is not; the answer comes before it is."""
+    """Home a board that is not; the answer comes before it is.
+
+    Raises:
+        PlaybackError: It does not come home.
+    """
     if board.ask({"type": "status"}).get("position", -1) >= 0:
         return
     board.ask({"type": "home_all"})

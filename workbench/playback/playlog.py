@@ -181,7 +181,7 @@ class PlayLog:
 
         Args:
             first: Index of the first; from `logged` of the pass on.
-            entries: As `Answer.log` gives them.
+            entries: As `Answer.log` gives them, shape (n,).
         """
         now = self.passes[-1]
         if first < now.logged:
@@ -210,18 +210,6 @@ class PlayLog:
             return 0.0
         rank = max(1, int(np.ceil(share * total)))
         return float(np.searchsorted(np.cumsum(self._lates), rank)) * LATE_UNIT_MS
-
-    def late_histogram(self, edges_ms: Sequence[float]) -> NDArray[np.int64]:
-        """Return how many logged duties were late by so much.
-
-        Args:
-            edges_ms: (n + 1,) milliseconds, rising.
-
-        Returns:
-            (n,) counts.
-        """
-        late = np.arange(_LATES) * LATE_UNIT_MS
-        return np.histogram(late, edges_ms, weights=self._lates)[0].astype(np.int64)
 
     def report(self) -> PlayReport:
         """Return how it went so far."""

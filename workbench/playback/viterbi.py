@@ -112,7 +112,13 @@ class Arrivals(NamedTuple):
 
 
 def new_labels(positions: int, fingers: int, first: Ints) -> Labels:
-    """Return labels that have seen nothing."""
+    """Return labels that have seen nothing.
+
+    Args:
+        positions: Of the cart.
+        fingers: How many there are.
+        first: As of `Chances`, shape (positions + 1,).
+    """
     shape = (positions, positions)
     return Labels(
         number=np.zeros(shape, np.int64),
@@ -295,7 +301,7 @@ def advance(  # noqa: PLR0917  kernels take no keywords
     """Find the best arrivals for some groups, after those before them.
 
     Args:
-        time: Onset of each group of the song, milliseconds, rising.
+        time: Onset of each group of the song, milliseconds, rising, shape (groups,).
         chances: What could be played.
         costs: What moving needs.
         labels: Changed as they see the song.

@@ -59,7 +59,7 @@ def stays_of(
     """Give the stays of the best way, in order, some at a time.
 
     Args:
-        time: Onset of each group, milliseconds, rising.
+        time: Onset of each group, milliseconds, rising, shape (groups,).
         chances: What could be played.
         costs: What moving needs and costs.
         fingers: How many there are.

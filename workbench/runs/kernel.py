@@ -33,10 +33,9 @@ from traitlets.config import Config
 from workbench.errors import RunsError
 from workbench.progress import Progress, Show
 from workbench.runs.execution import Execution, Failure, Hold, KernelStoppedError
-from workbench.runs.notebooks import Notebook, tags, with_ids
+from workbench.runs.notebooks import INJECTED_TAG, Notebook, tags, with_ids
 
 HEADLESS = "WORKBENCH_HEADLESS"  # panels do not wait for a person when it is set
-INJECTED_TAG = "injected-parameters"
 KERNEL = "python3"
 START_SECONDS = 60
 OUTPUT_SECONDS = 60  # a cell's last outputs may come late on a busy computer

@@ -18,6 +18,7 @@ Cell = dict[str, Any]
 
 PARAMETERS_TAG = "parameters"
 IGNORED_TAG = "nbval-ignore-output"
+INJECTED_TAG = "injected-parameters"  # as papermill names it, which takes 2 s to import
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 CELL_METADATA = {"tags"}

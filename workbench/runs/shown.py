@@ -14,9 +14,8 @@ from typing import Any
 
 from workbench.errors import RunsError
 from workbench.runs.listing import StoredRun
-from workbench.runs.notebooks import Cell, read_notebook, tags, with_ids
+from workbench.runs.notebooks import INJECTED_TAG, Cell, read_notebook, tags, with_ids
 
-INJECTED_TAG = "injected-parameters"  # as papermill names it, which takes 2 s to import
 LARGEST = 4_000_000  # a larger picture is no thing for a page of many
 
 logger = logging.getLogger(__name__)

@@ -18,13 +18,19 @@ from typing import Literal
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from workbench.music.sound_files import (
+    LARGEST,
+    RATES,
+    ForwardFile,
+    Samples,
+    SoundBytes,
+    resampled,
+)
 from workbench.music.wav import WavSamples, find_samples, pcm_wav_bytes
 from workbench.options import check
 
-Samples = NDArray[np.float32]
 Reason = Literal["no_audio", "undecodable", "empty", "too_short", "too_long", "not_finite"]
 
 FLOOR_DB = -120.0
@@ -32,9 +38,7 @@ LEAST_SECONDS = 0.01
 MOST_SECONDS = 3600.0
 
 _MOST_FRAMES = 2**28  # 1 GiB of float32: an hour at 74 kHz
-_RATES = (1000, 384_000)  # Hz; headers with others are damaged
 _BLOCK = 2**20  # samples of all channels that are read at a time, 4 MiB
-_LARGEST = 2.0**31  # as 32-bit integers that nobody scaled
 _HOP = 512  # librosa.effects.trim: frames of 4 hops, centred
 _FRAME = 4 * _HOP
 _FAINTEST = 1e-10  # power below which librosa tells no difference: amplitude 1e-5
@@ -156,14 +160,6 @@ def level_db(samples: Samples) -> float:
     return _level_db(_energies(samples), len(samples))
 
 
-def resampled(samples: Samples, sample_rate: int, wanted_rate: int) -> Samples:
-    """Return samples `(n,)` at another rate (Hz), as many as last as long within one."""
-    if sample_rate == wanted_rate:
-        return samples
-    result: Samples = soxr.resample(samples, sample_rate, wanted_rate, quality="HQ")
-    return result
-
-
 def trimmed(samples: Samples, *, top_db: float = 30.0) -> slice:
     """Return the part of samples between the silence before and the silence after it.
 
@@ -250,8 +246,8 @@ def _undecodable(detail: str) -> Refusal:
 
 
 def _beyond_bounds(frames: int, sample_rate: int) -> Refusal | None:
-    if not _RATES[0] <= sample_rate <= _RATES[1]:
-        return _undecodable(f"sample rate {sample_rate} Hz is outside [{_RATES[0]}..{_RATES[1]}]")
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        return _undecodable(f"sample rate {sample_rate} Hz is outside [{RATES[0]}..{RATES[1]}]")
     if frames > min(MOST_SECONDS * sample_rate, _MOST_FRAMES):
         found = f"{frames} frames or more at {sample_rate} Hz"
         return Refusal(reason="too_long", detail=f"{found}; at most {MOST_SECONDS:g} s is read")
@@ -294,33 +290,12 @@ def _mono(frames: Samples) -> Samples:
 
 
 def _is_sane(samples: Samples) -> bool:
-    return bool(np.abs(samples).max(initial=0.0) <= _LARGEST)  # NaN is not
+    return bool(np.abs(samples).max(initial=0.0) <= LARGEST)  # NaN is not
 
 
 def _not_finite() -> Refusal:
-    found = f"samples that are no numbers, or beyond {_LARGEST:.0f}"
+    found = f"samples that are no numbers, or beyond {LARGEST:.0f}"
     return Refusal(reason="not_finite", detail=found)
-
-
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A file that is read on and on.
-
-    A `SoundFile` that can be sought in is sought in after every read, and an MP3 file is not the
-    same after that.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-class _Bytes(io.BytesIO):
-    """Bytes in which a damaged header cannot seek to before the start.
-
-    What a callback of libsndfile raises is printed by cffi and goes no further.
-    """
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return super().seek(max(offset, 0) if whence == io.SEEK_SET else offset, whence)
 
 
 def _by_libsndfile(content: bytes) -> tuple[Samples, int] | Refusal:
@@ -328,7 +303,7 @@ def _by_libsndfile(content: bytes) -> tuple[Samples, int] | Refusal:
     if problem := _container_problem(content):
         return _undecodable(problem)
     try:
-        with _Forward(_Bytes(content)) as file:
+        with ForwardFile(SoundBytes(content)) as file:
             decoded = _read_on(file)
             promised = file.frames
     except soundfile.SoundFileError as error:

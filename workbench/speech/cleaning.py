@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 from workbench.errors import SourceError
 from workbench.speech.audio import AudioOptions, Cleaned, Refusal, clean_batch
 from workbench.speech.source import ClipsOf
-from workbench.streaming.workers import Engine, cheapest, executor, map_ordered
+from workbench.streaming.workers import KILLED_WORKER, Engine, cheapest, executor, map_ordered
 
 LONGEST_TRANSCRIPT = 10_000  # characters
-KILLED_WORKER = "killed_worker"
 MOST_BYTES = (1 << 31) - 1  # of all values of one Arrow array
 
 # Rows that were kept: their index in the batch, what was made of the sound, and the rest.

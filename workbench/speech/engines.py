@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import SpeechError
-from workbench.speech.audio import Samples, resampled
+from workbench.music.sound_files import Samples, resampled
 from workbench.speech.stt import Answer, Engine, Sound
 
 _SPHINX_RATE = 16_000  # Hz, of the model in the package

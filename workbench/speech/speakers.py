@@ -41,8 +41,9 @@ from workbench.learning.training import (
     make_trainer,
     torch_settings,
 )
+from workbench.music.sound_files import Samples
 from workbench.progress import Progress, Show, silent
-from workbench.speech.audio import Refusal, Samples, decode
+from workbench.speech.audio import Refusal, decode
 from workbench.speech.rows import NO_SPEAKER
 from workbench.streaming import samples as dealt
 from workbench.streaming.options import WindowOptions

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from workbench.errors import SpeechError
-from workbench.speech.audio import FLOOR_DB, Samples, level_db
+from workbench.music.sound_files import Samples
+from workbench.speech.audio import FLOOR_DB, level_db
 
 logger = logging.getLogger(__name__)
 

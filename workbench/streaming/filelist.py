@@ -95,7 +95,11 @@ class FileList:
         return np.frombuffer(bytes(found), f"V{_DIGEST_BYTES}")
 
     def fingerprint(self, digests: NDArray[np.void] | None = None) -> str:
-        """Return the list's fingerprint: names, order, sizes, and contents where known."""
+        """Return the list's fingerprint: names, order, sizes, and contents where known.
+
+        Args:
+            digests: Of the contents, as `digests` gives them, shape (n,).
+        """
         whole = hashlib.sha256(self._text)
         for column in (self._ends, self.sizes):
             whole.update(column.astype("<i8").tobytes())

@@ -206,6 +206,9 @@ def call(packed: bytes) -> object:
     """Work in a worker process; an error that cannot go back as it is goes back as text.
 
     What is unpacked here, and not by the pool, cannot end the process by failing.
+
+    Raises:
+        StreamingError: In place of an error that cannot be packed or unpacked.
     """
     function, shard = ForkingPickler.loads(packed)
     try:

@@ -28,6 +28,7 @@ Engine = str
 
 LOCAL = ("threads", "processes")
 DASK = "dask:"
+KILLED_WORKER = "killed_worker"  # the reason of what was left out as its worker died of it
 POLL_SECONDS = 0.2
 
 _LOST = (LostWorkerError, BrokenExecutor)

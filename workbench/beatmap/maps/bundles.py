@@ -36,9 +36,8 @@ from workbench.beatmap.maps.tempos import of_audio
 from workbench.caching.files import replacing_folder, sweep
 from workbench.errors import BeatmapError, SourceError
 from workbench.progress import Progress, Show, silent
-from workbench.streaming.workers import cheapest, map_ordered
+from workbench.streaming.workers import KILLED_WORKER, cheapest, map_ordered
 
-KILLED_WORKER = "killed_worker"
 EXTRA = "pip install 'workbench[bundles]'"
 PACKS = Path("Beat Saber_Data/StreamingAssets/aa/StandaloneWindows64")
 LEVELS = (Path("Beat Saber_Data/StreamingAssets/BeatmapLevelsData"), Path("DLC/Levels"))

@@ -107,13 +107,6 @@ class Chart:
         np.bitwise_or.at(bits, at, struck)
         return bits
 
-    def sustains(self) -> Floats:
-        """Return how long the longest note of each onset is held, beats, float64 (m,)."""
-        onsets, at = np.unique(self.frets.beat, return_inverse=True)
-        longest = np.zeros(len(onsets))
-        np.maximum.at(longest, at, self.frets.sustain)
-        return longest
-
     def seconds(self) -> Floats:
         """Return when each onset sounds in the audio, float64 (m,)."""
         return self.time_map.seconds_at(self.onsets()) + self.delay_seconds

@@ -1,6 +1,7 @@
 """What is odd about the objects of one difficulty, told by where it stands in the file.
 
-Columns come in the order of the file, before they are sorted, so that a place is an index there.
+Columns are of shape (n,) and come in the order of the file, before they are sorted, so that a place
+is an index there.
 Positions and directions of 1000 and more are Mapping Extensions': they are flagged, not faults.
 """
 

@@ -15,11 +15,12 @@ import msgspec
 from workbench.beatmap.maps.objects import Fault
 from workbench.beatmap.maps.schemas.values import ByParts
 
+RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what they raise
+
 _INDEX = re.compile(r"\[\d+\]|(?<=^beat ).*")
 _MOST_BAD = 20_000  # entries of a list; each takes the time of a hundred good ones
-_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
-_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
@@ -99,12 +100,12 @@ class SchemaDecoder:
             return self._whole.decode(text)
         except msgspec.ValidationError:
             pass
-        except _ERRORS as error:
+        except UNDECODABLE as error:
             found.add(*broken(error, at), fatal=True)
             return None
         try:
-            parts = _PARTS.decode(text)
-        except _ERRORS as error:
+            parts = PARTS.decode(text)
+        except UNDECODABLE as error:
             found.add(*broken(error, at), fatal=True)
             return None
         values = {}
@@ -137,7 +138,7 @@ def _fitting(raw: msgspec.Raw, wanted: Any, found: Found, at: str) -> Any:
         return msgspec.json.decode(raw, type=wanted)
     except msgspec.ValidationError as error:
         problem = broken(error, at)
-    except _ERRORS as error:
+    except UNDECODABLE as error:
         found.add(*broken(error, at), fatal=True)
         return _MISSING
     if bytes(raw).strip() == b"null":
@@ -146,8 +147,8 @@ def _fitting(raw: msgspec.Raw, wanted: Any, found: Found, at: str) -> Any:
     item = _item_type(wanted)
     if item is not None:
         try:
-            raws = _RAWS.decode(raw)
-        except _ERRORS:
+            raws = RAWS.decode(raw)
+        except UNDECODABLE:
             found.add(*problem, fatal=True)
             return _MISSING
         return _mended_list(raws, item, found, at)
@@ -183,7 +184,7 @@ def _mended(raw: msgspec.Raw, wanted: Any, found: Found, at: str) -> Any:
         return msgspec.json.decode(raw, type=wanted)
     except msgspec.ValidationError as error:
         problem = broken(error, at)
-    except _ERRORS as error:
+    except UNDECODABLE as error:
         found.add(*broken(error, at), fatal=True)
         return None
     mends: list[tuple[str, str, str]] = []

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from workbench.beatmap.maps.decoding import PARTS
 from workbench.errors import BeatmapError
 
 MAX_BYTES = 64 * 2**20
@@ -27,7 +28,6 @@ _ESCAPE = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 # Keys that only one format has; the first that a file holds decides
 _KEYS = {
@@ -90,12 +90,12 @@ class Document:
 
     def outer(self) -> dict[str, msgspec.Raw]:
         """Return the text of each key of the file."""
-        return _PARTS.decode(self.data)
+        return PARTS.decode(self.data)
 
     def parts(self) -> dict[str, msgspec.Raw]:
         """Return the text of each key, of the content if it is wrapped."""
         outer = self.outer()
-        return _PARTS.decode(outer["content"]) if self.is_wrapped else outer
+        return PARTS.decode(outer["content"]) if self.is_wrapped else outer
 
     def body(self) -> bytes | msgspec.Raw:
         """Return the text that the schema is of."""
@@ -166,7 +166,7 @@ def document_of(data: bytes) -> Document | None:
         format_ = _format_of_version(version, lambda key: f'"{key}"'.encode() in data)
         if format_ and not (format_ == 4 and b'"content"' in data):
             return Document(format=format_, version=version, data=data)
-    return _document_by_keys(data, _PARTS.decode(data))
+    return _document_by_keys(data, PARTS.decode(data))
 
 
 def _document_by_keys(data: bytes, outer: dict[str, msgspec.Raw]) -> Document | None:
@@ -174,7 +174,7 @@ def _document_by_keys(data: bytes, outer: dict[str, msgspec.Raw]) -> Document | 
     version = next((_text(outer[key]) for key in ("version", "_version") if key in outer), "")
     content = bytes(outer.get("content", b"")).lstrip()
     is_wrapped = content.startswith(b"{")
-    parts = _PARTS.decode(content) if is_wrapped else outer
+    parts = PARTS.decode(content) if is_wrapped else outer
     format_ = _format_of_version(version, parts.__contains__)
     if not format_:
         format_ = next((told for key, told in _KEYS.items() if key in parts), 0)

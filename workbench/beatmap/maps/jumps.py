@@ -40,11 +40,6 @@ def half_jump(njs: float, bpm: float, offset: float = 0.0) -> float:
     return max(max(half, 1.0) + offset, _LEAST)
 
 
-def reaction_seconds(njs: float, bpm: float, offset: float = 0.0) -> float:
-    """Return the seconds from a note's appearance to its cut."""
-    return half_jump(njs, bpm, offset) * 60.0 / bpm
-
-
 def comfortable_seconds(njs: float) -> tuple[float, float]:
     """Return between which reaction times a jump of some speed is comfortable."""
     least, most = 18.0 - 18.0 / (njs + 1.0), 18.0 * (1.0 / 1.07) ** njs + 18.0  # metres of a jump

@@ -77,7 +77,7 @@ class Columns:
         return cls.of(*([] for _ in cls.DTYPES))
 
     def take(self, chosen: NDArray[Any]) -> Self:
-        """Return some of the objects, by a mask or by rising indices."""
+        """Return some of the objects, by a mask, `(n,)`, or by rising indices, `(m,)`."""
         return type(self)(**{name: getattr(self, name)[chosen] for name in self.DTYPES})
 
 

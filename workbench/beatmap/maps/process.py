@@ -31,9 +31,7 @@ from workbench.errors import OptionsError, SinkError, SourceError
 from workbench.options import refuse
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.sink import FolderSink
-from workbench.streaming.workers import cheapest, map_ordered
-
-KILLED_WORKER = "killed_worker"
+from workbench.streaming.workers import KILLED_WORKER, cheapest, map_ordered
 
 _LOCK = "lock"
 _OF_A_STORE = {"fingerprint", "listed", "files"}  # keys that every manifest of ours has

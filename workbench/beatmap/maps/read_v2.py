@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from workbench.beatmap.maps import checks
-from workbench.beatmap.maps.decoding import Found
+from workbench.beatmap.maps.decoding import UNDECODABLE, Found
 from workbench.beatmap.maps.objects import (
     Arcs,
     Bombs,
@@ -92,7 +92,7 @@ def _has_editor_tempo(custom: msgspec.Raw) -> bool:
         return False
     try:
         held = msgspec.json.decode(custom, type=_CustomDifficulty)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return False
     return bool(held._BPMChanges or held._bpmChanges)
 
@@ -178,7 +178,7 @@ def _is_fake(item: v2.Note | v2.Obstacle) -> bool:
         return False
     try:
         return bool(msgspec.json.decode(item._customData, type=_CustomNote)._fake)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return False
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from workbench.beatmap.maps import checks
-from workbench.beatmap.maps.decoding import Found
+from workbench.beatmap.maps.decoding import PARTS, RAWS, UNDECODABLE, Found
 from workbench.beatmap.maps.objects import (
     Arcs,
     Bombs,
@@ -30,9 +30,6 @@ from workbench.beatmap.maps.parsed import (
 from workbench.beatmap.maps.schemas import v3
 
 _FAKES = ("fakeColorNotes", "fakeBombNotes", "fakeObstacles", "fakeBurstSliders")
-_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
-
 
 NOTE_KEYS = ("b", "x", "y", "c", "d", "a")
 EVENT_KEYS = ("b", "et", "i", "f")
@@ -78,9 +75,9 @@ def _flag_fakes(custom: msgspec.Raw, found: Found, flags: set[str]) -> None:
     if b"fake" not in text:
         return
     try:
-        parts = _PARTS.decode(text)
-        counts = {key: len(_RAWS.decode(parts[key])) for key in _FAKES if key in parts}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        parts = PARTS.decode(text)
+        counts = {key: len(RAWS.decode(parts[key])) for key in _FAKES if key in parts}
+    except UNDECODABLE:
         return
     for key, count in counts.items():
         if count:

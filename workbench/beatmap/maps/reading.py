@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from workbench.beatmap.maps import tempos
-from workbench.beatmap.maps.decoding import Found, SchemaDecoder, broken
+from workbench.beatmap.maps.decoding import UNDECODABLE, Found, SchemaDecoder, broken
 from workbench.beatmap.maps.documents import Document, document_of, plain
 from workbench.beatmap.maps.identity import level_hash
 from workbench.beatmap.maps.infos import (
@@ -50,7 +48,6 @@ _V3 = SchemaDecoder(v3.Difficulty)
 _V4 = SchemaDecoder(v4.Difficulty)
 _LIGHTS = SchemaDecoder(v4.Lightshow)
 _DECODERS = {1: _V2, 2: _V2, 3: _V3, 4: _V4}
-_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_level(files: MapFiles) -> Level:
@@ -445,7 +442,7 @@ def _document(data: bytes, found: Found) -> Document | None:
     except BeatmapError as error:
         found.add(error.kind, "", str(error), fatal=True)
         return None
-    except _ERRORS as error:
+    except UNDECODABLE as error:
         found.add(*broken(error, "$"), fatal=True)
         return None
     if document is None:

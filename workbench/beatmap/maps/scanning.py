@@ -130,8 +130,9 @@ def _kernel(function: Work) -> Work:
     return cast(Work, compiled)
 
 
+# In one piece: a loop over bytes that shares one place among all it reads, and calls nothing
 @_kernel
-def _scan(  # noqa: PLR0911, PLR0912, PLR0915  one loop over bytes, and no calls in it
+def _scan(  # noqa: PLR0911, PLR0912, PLR0915
     text: NDArray[np.uint8],
     at: int,
     table: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]],

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from workbench.beatmap.maps.checks import EXTENDED, check_stacks, tell
 from workbench.beatmap.maps.covers import LEAST_SIDE, picture_of
-from workbench.beatmap.maps.decoding import Found, broken
+from workbench.beatmap.maps.decoding import UNDECODABLE, Found, broken
 from workbench.beatmap.maps.documents import Document
 from workbench.beatmap.maps.eggs import Egg, read_egg
 from workbench.beatmap.maps.infos import Entry, Info, read_info
@@ -287,7 +287,7 @@ def _check_keys(found: Found, document: Document, shape: _Shape) -> None:
         found.add("editor_layout", "$", "all of it lies in `content`; games read it above")
     try:
         tree = msgspec.json.decode(document.body())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         found.add(*broken(error, "$"))  # in what reading passes over
         return
     _tell_missing(found, tree, shape, "$")

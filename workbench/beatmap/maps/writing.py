@@ -405,6 +405,7 @@ class _Table:
 
 
 def _v4(objects: Objects) -> Json:
+    # In one piece: the rows of notes, arcs and chains fill the tables that are written after them
     notes, bombs = _Table("x", "y", "c", "d", "a"), _Table("x", "y")
     walls, arcs = _Table("d", "x", "y", "w", "h"), _Table("m", "tm", "a")
     chains, speeds = _Table("tx", "ty", "c", "s"), _Table("d", "e", "p")

@@ -6,23 +6,24 @@ unlike rates and lengths: they begin together, and are summed.
 """
 
 import hashlib
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import soundfile
-import soxr
-from numpy.typing import NDArray
 
 from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError
-
-Samples = NDArray[np.float32]
+from workbench.music.sound_files import (
+    LARGEST,
+    RATES,
+    ForwardFile,
+    Samples,
+    SoundBytes,
+    resampled,
+)
 
 MOST_SECONDS = 4 * 3600.0
 
-_LARGEST = 2.0**31  # as 32-bit integers that nobody scaled
-_RATES = (1000, 384_000)  # Hz; headers with others are damaged
 _BLOCK = 2**18  # samples of all channels that are read at a time, 1 MiB
 
 
@@ -69,9 +70,9 @@ def decoded(content: bytes) -> tuple[Samples, int]:
         BeatmapError: It cannot be decoded, is empty, too long, or holds what is no sound.
     """
     try:
-        with ForwardFile(_Bytes(content)) as file:
+        with ForwardFile(SoundBytes(content)) as file:
             rate: int = file.samplerate
-            if not _RATES[0] <= rate <= _RATES[1]:
+            if not RATES[0] <= rate <= RATES[1]:
                 raise BeatmapError(f"a sample rate of {rate} Hz", "undecodable_audio")
             samples = _read_on(file)
     except soundfile.SoundFileError as error:
@@ -82,39 +83,9 @@ def decoded(content: bytes) -> tuple[Samples, int]:
         ) from error
     if not len(samples):
         raise BeatmapError("an audio file without a sample", "empty_audio")
-    if not np.abs(samples).max() <= _LARGEST:  # NaN is not
-        raise BeatmapError(f"samples that are no numbers, or beyond {_LARGEST:.0f}", "odd_audio")
+    if not np.abs(samples).max() <= LARGEST:  # NaN is not
+        raise BeatmapError(f"samples that are no numbers, or beyond {LARGEST:.0f}", "odd_audio")
     return samples, rate
-
-
-def resampled(samples: Samples, sample_rate: int, wanted_rate: int) -> Samples:
-    """Return samples `(n,)` at another rate, Hz: what librosa's `soxr_hq` gives."""
-    if sample_rate == wanted_rate:
-        return samples
-    result: Samples = soxr.resample(samples, sample_rate, wanted_rate, quality="HQ")
-    return result
-
-
-class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A file that is read on and on.
-
-    A `SoundFile` that can be sought in is sought in after every read, and an MP3 file is not the
-    same after that.
-    """
-
-    def seekable(self) -> bool:
-        """Return that it is not."""
-        return False
-
-
-class _Bytes(io.BytesIO):
-    """Bytes in which a damaged header cannot seek to before the start.
-
-    What a callback of libsndfile raises is printed by cffi and goes no further.
-    """
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return super().seek(max(offset, 0) if whence == io.SEEK_SET else offset, whence)
 
 
 def _read_on(file: soundfile.SoundFile) -> Samples:

@@ -41,7 +41,7 @@ from workbench.caching.fingerprint import fingerprint
 from workbench.errors import BeatmapError, CachingError
 from workbench.progress import Progress, Show, silent
 from workbench.streaming.sink import FolderSink
-from workbench.streaming.workers import cheapest, map_ordered
+from workbench.streaming.workers import KILLED_WORKER, cheapest, map_ordered
 
 logger = logging.getLogger(__name__)
 
@@ -633,7 +633,7 @@ class _OpenShard:
 def _killed(sound: SongSound) -> Features | _Refusal:
     """Return that a song has no features since its worker died of it; another run tries again."""
     reason = f"{sound}: its worker died in every attempt (killed, or out of memory)"
-    return _Refusal(kind="killed_worker", reason=reason)
+    return _Refusal(kind=KILLED_WORKER, reason=reason)
 
 
 def _computed(spec: MelSpec, base: Path, sound: SongSound) -> Features | _Refusal:

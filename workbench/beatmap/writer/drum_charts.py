@@ -24,15 +24,16 @@ from workbench.demo.drum_songs import DrumSongOptions, make_drum_songs
 from workbench.progress import Show, silent
 
 CUT = ChartWindowOptions(bars=2)
-DATA = DataOptions(vocabulary="291", validation=0.15, test=0.0)
+DATA = DataOptions(vocabulary="291", validation=0.15, test=0.0, batch_size=16)
 TRAINING = TrainOptions(
-    steps=40,
-    learning_rate=3e-3,
-    warm_up=15,
+    steps=30,
+    learning_rate=6e-3,
+    warm_up=8,
     averaging=0.95,
     dropout=0.0,
     smoothing=0.0,
     validate_every=10,
+    look_windows=16,
     patience=0,
     width=96,
     hidden=384,

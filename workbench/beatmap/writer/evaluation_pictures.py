@@ -4,13 +4,10 @@ The human map is light grey everywhere; what is judged is dark, or in its hand's
 drawn as orange and blue as blue. Where the two disagree is plum.
 """
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 
 from workbench.beatmap.maps.swings import cuts
 from workbench.beatmap.writer.evaluation import ChartPair
@@ -40,47 +37,24 @@ _PETAL = 19  # degrees
 _CUTS = cuts(np.arange(len(DIRECTION_NAMES) - 1, dtype=np.int32), np.zeros(8))
 _WAYS = np.arctan2(_CUTS[:, 1], _CUTS[:, 0]) % (2 * np.pi)  # counter-clockwise from right
 
-_Box = Figure | SubFigure
-
-
-def onsets_along_time(pair: ChartPair) -> Picture:
-    """Return where the onsets of two charts agree, and by how much they are apart where they do.
-
-    Upwards stand the human onsets, found or missed, downwards those that only the chart has.
-    """
-    return _picture(pair, partial(_draw_onsets, pair=pair), 2.8, "onsets")
-
-
-def density_along_time(pair: ChartPair) -> Picture:
-    """Return how many notes a second both charts have along the song."""
-    return _picture(pair, partial(_draw_density, pair=pair), 2.2, "density")
-
-
-def directions_and_cells(pair: ChartPair) -> Picture:
-    """Return which way the notes of both charts are cut, and where they stand, by hand."""
-    return _picture(pair, partial(_draw_hands, pair=pair), 6.4, "directions and cells")
-
 
 def comparison(pair: ChartPair) -> Picture:
-    """Return all of it on one page."""
+    """Return a page on how two charts agree.
 
-    def draw(figure: Figure) -> None:
-        boxes = figure.subfigures(3, 1, height_ratios=(2.8, 2.2, 6.4), squeeze=False)[:, 0]
-        _draw_onsets(boxes[0], pair)
-        _draw_density(boxes[1], pair)
-        _draw_hands(boxes[2], pair)
-
-    return _picture(pair, draw, 11.6, "comparison")
-
-
-def _picture(pair: ChartPair, draw: Callable[[Figure], None], height: float, title: str) -> Picture:
-    figure = new_figure(height=height)
-    draw(figure)
+    On top stand the human onsets upwards, found or missed, and downwards those that only the chart
+    has, beside how far apart those are that agree; then how many notes a second both have along
+    the song; below, by hand, which way their notes are cut and where they stand.
+    """
+    figure = new_figure(height=11.6)
+    boxes = figure.subfigures(3, 1, height_ratios=(2.8, 2.2, 6.4), squeeze=False)[:, 0]
+    _draw_onsets(boxes[0], pair)
+    _draw_density(boxes[1], pair)
+    _draw_hands(boxes[2], pair)
     numbers = digest_of(
         pair.found_onsets(), pair.wanted_onsets(), *_histograms(pair, 0), *_histograms(pair, 1)
     )
     counts = f"{len(pair.found.notes):,} notes beside {len(pair.wanted.notes):,} of a human map"
-    return Picture(figure, f"{title} of {pair.name or 'a chart'}: {counts}", numbers)
+    return Picture(figure, f"comparison of {pair.name or 'a chart'}: {counts}", numbers)
 
 
 def _histograms(pair: ChartPair, which: int) -> tuple[Ints, Ints]:
@@ -99,7 +73,7 @@ def _edges(pair: ChartPair) -> Floats:
     return edges
 
 
-def _draw_onsets(box: _Box, pair: ChartPair) -> None:
+def _draw_onsets(box: SubFigure, pair: ChartPair) -> None:
     along, apart = box.subplots(1, 2, width_ratios=(4, 1))
     wanted, found = pair.wanted_onsets(), pair.found_onsets()
     wide, narrow = (matched_onsets(wanted, found, window) for window in WINDOWS)
@@ -149,14 +123,11 @@ def _draw_agreement(
         label="not wanted",
     )
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(-1.15 * max(extra.max(), 0.5), 1.35 * max(bottom.max(), 0.5))
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.locator_params(axis="y", nbins=5, integer=True)
-    axes.set_xlabel("seconds", color=INK, fontsize=SMALL)
-    axes.set_ylabel("onsets a second", color=INK, fontsize=SMALL)
     axes.legend(frameon=False, fontsize=SMALL, loc="upper left", ncols=4, columnspacing=1.2)
-    quiet(axes)
+    _along_the_song(axes, edges, "onsets a second")
 
 
 def _draw_lags(axes: Axes, lags: Floats) -> None:
@@ -173,7 +144,7 @@ def _draw_lags(axes: Axes, lags: Floats) -> None:
     quiet(axes)
 
 
-def _draw_density(box: _Box, pair: ChartPair) -> None:
+def _draw_density(box: SubFigure, pair: ChartPair) -> None:
     axes = box.subplots()
     edges = _edges(pair)
     width = edges[1] - edges[0]
@@ -181,15 +152,20 @@ def _draw_density(box: _Box, pair: ChartPair) -> None:
     ours = np.histogram(pair.found_seconds(), edges)[0] / width
     axes.stairs(human, edges, fill=True, color=_HUMAN, label="human map")
     axes.stairs(ours, edges, color=INK, linewidth=1.6, label="found")
-    axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, 1.3 * max(human.max(), ours.max(), 0.5))
-    axes.set_xlabel("seconds", color=INK, fontsize=SMALL)
-    axes.set_ylabel("notes a second", color=INK, fontsize=SMALL)
     axes.legend(frameon=False, fontsize=SMALL, loc="upper left", ncols=2)
+    _along_the_song(axes, edges, "notes a second")
+
+
+def _along_the_song(axes: Axes, edges: Floats, counted: str) -> None:
+    """Let axes go over the song from left to right."""
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xlabel("seconds", color=INK, fontsize=SMALL)
+    axes.set_ylabel(counted, color=INK, fontsize=SMALL)
     quiet(axes)
 
 
-def _draw_hands(box: _Box, pair: ChartPair) -> None:
+def _draw_hands(box: SubFigure, pair: ChartPair) -> None:
     """Draw a row a hand: a rose, and a grid."""
     sides = _histograms(pair, 0), _histograms(pair, 1)
     rows = box.subfigures(2, 1, squeeze=False)[:, 0]

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.beatmap.maps.timemap import TimeMap
-from workbench.beatmap.writer.audio import Samples
 from workbench.beatmap.writer.options import MelSpec
 from workbench.errors import BeatmapError
+from workbench.music.sound_files import Samples
 
 Features = NDArray[np.float16]
 Floats = NDArray[np.float32]

@@ -106,8 +106,8 @@ def onset_agreement(
     """Return how well onsets agree, a score a window.
 
     Args:
-        wanted: When notes are wanted, in any order.
-        found: When there are some.
+        wanted: When notes are wanted, seconds, in any order, `(n,)`.
+        found: When there are some, seconds, in any order, `(m,)`.
         windows: Seconds.
     """
     ours, theirs = distinct_onsets(found), distinct_onsets(wanted)
@@ -125,7 +125,7 @@ def onset_agreement(
 def onset_scores(
     wanted: ArrayLike, found: ArrayLike, windows: Sequence[float] = WINDOWS
 ) -> dict[str, float]:
-    """Return the scores of `onset_agreement` by name, as `onset_f1_50ms`."""
+    """Return what `onset_agreement` does, by name as `onset_f1_50ms`; onsets `(n,)` and `(m,)`."""
     scores = onset_agreement(wanted, found, windows)
     return {name: value for score in scores for name, value in score.numbers().items()}
 

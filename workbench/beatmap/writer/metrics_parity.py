@@ -55,7 +55,7 @@ def parity_breaks(swings: Swings, bombs: Bombs, bomb_seconds: Floats) -> ParityB
     Args:
         swings: The hand's.
         bombs: Of the map.
-        bomb_seconds: When each is there, rising.
+        bomb_seconds: When each is there, rising, `(bombs,)`.
     """
     if len(swings) < 2:
         return ParityBreaks(errors=0, resets=0)

@@ -25,10 +25,11 @@ import soxr
 from numpy.typing import NDArray
 
 from workbench.beatmap.maps.timemap import TimeMap
-from workbench.beatmap.writer.audio import ForwardFile, Samples, mono
+from workbench.beatmap.writer.audio import mono
 from workbench.beatmap.writer.options import MelSpec
 from workbench.beatmap.writer.tempo import BAR_BEATS, BPM_RANGE, Tempo, estimate_tempo
 from workbench.errors import BeatmapError, MusicError
+from workbench.music.sound_files import LARGEST, RATES, ForwardFile, Samples
 from workbench.music.vorbis import vorbis_bytes
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,9 @@ LEAST_LEAD = 2.0  # s before the first sound
 LEAST_SECONDS = 2.0
 MOST_SECONDS = 3600.0
 
-_RATES = (1000, 384_000)  # Hz; headers with others are damaged
 _BLOCK = 2**18  # samples of all channels that are read at a time, 1 MiB
 _SILENT = 1e-4  # the peak of what nobody hears
 _QUIET = 1e-3  # of the peak: what is below has not begun
-_LARGEST = 2.0**31  # as 32-bit integers that nobody scaled
 _ROOM = LEAST_LEAD + BAR_BEATS * 60.0 / BPM_RANGE[0]  # s, the most silence that is put in front
 _UNKNOWN = 2**62  # libsndfile's word for frames that a header does not tell is above
 _MP3_BYTES = 8000  # a second: 64 kbit/s, the least that music comes in
@@ -221,9 +220,9 @@ def _levelled(path: Path, reading: "_Reading", tags: dict[str, str]) -> _Sound:
     columns, mono = reading.columns(), reading.mono()
     loud = np.maximum(columns.max(axis=1), -columns.min(axis=1))
     peak = float(loud.max())
-    if not peak <= _LARGEST:  # NaN is not
+    if not peak <= LARGEST:  # NaN is not
         raise BeatmapError(
-            f"{path}: samples that are no numbers, or beyond {_LARGEST:.0f}; export it anew",
+            f"{path}: samples that are no numbers, or beyond {LARGEST:.0f}; export it anew",
             "odd_audio",
         )
     if peak < _SILENT:
@@ -249,7 +248,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         if not path.is_file():
             raise BeatmapError(f"{path}: is no file; name an audio file", "no_audio")
         with _Content(io.FileIO(path)) as content, ForwardFile(content) as file:
-            if not _RATES[0] <= file.samplerate <= _RATES[1]:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise BeatmapError(
                     f"{path}: a sample rate of {file.samplerate} Hz; its header is damaged",
                     "undecodable_audio",

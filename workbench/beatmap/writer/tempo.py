@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.beatmap.writer.audio import Samples, resampled
 from workbench.beatmap.writer.mel import frames_of
 from workbench.beatmap.writer.options import MelSpec
 from workbench.errors import BeatmapError
+from workbench.music.sound_files import Samples, resampled
 
 BAR_BEATS = 4
 BPM_RANGE = (10.0, 1000.0)  # of a tempo that is given

@@ -231,7 +231,7 @@ def encode_many(
 
 
 def decode(tokens: Tokens, vocabulary: Vocabulary) -> tuple[Notes, str | None]:
-    """Return the notes of one chart, sorted by beat, and its difficulty."""
+    """Return the notes of one chart's tokens, `(n,)`, sorted by beat, and its difficulty."""
     decoded = decode_many(tokens, [0, len(tokens)], vocabulary)
     columns = (getattr(decoded.notes, name) for name in Notes.DTYPES)
     return Notes.of(*columns), decoded.difficulties[0]

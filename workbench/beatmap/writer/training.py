@@ -20,7 +20,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
@@ -307,6 +307,14 @@ class _Tells(Callback):
             _log(trainer, {"nats_per_token": float(pl_module.losses[-1])})
 
 
+def _loggers(options: TrainOptions, resumed_at: int) -> list[Logger]:
+    """Return what writes the log, a further part of it: one that is begun anew is emptied."""
+    if options.log_dir is None:
+        return []
+    begin = f"from_{resumed_at}"
+    return [CSVLogger(options.log_dir, name="", version=begin, flush_logs_every_n_steps=1)]
+
+
 def _log(trainer: pl.Trainer, numbers: dict[str, float]) -> None:
     """Log numbers by the step, which Lightning's own counter is behind once it went on."""
     for each in trainer.loggers:
@@ -353,22 +361,11 @@ def train(
     with torch_settings(options.threads):
         called += [Saves(checkpoints, settings), speed.last]
         trainer = make_trainer(settings, folder, called)
-        if options.log_dir is not None:
-            begin = f"from_{resumed_at}"  # a further part, as a log that is begun anew is emptied
-            log = CSVLogger(options.log_dir, name="", version=begin, flush_logs_every_n_steps=1)
-            trainer.loggers = [log]
+        trainer.loggers = _loggers(options, resumed_at)
         fit(trainer, learner, data, checkpoints.path if resumed_at else None)
-    card = WriterCard(
-        shape=shape,
-        spec=spec,
-        cut=cut or ChartWindowOptions(),
-        mean=tuple(data.statistics.mean.tolist()),
-        deviation=tuple(data.statistics.deviation.tolist()),
-        styles=data.styles,
-        learning=_learning(data, options, trainer.global_step, looks.history, learner),
-    )
+    learning = _learning(data, options, trainer.global_step, looks.history, learner)
     return Trained(
-        card=card,
+        card=_card(data, spec, cut or ChartWindowOptions(), shape, learning),
         weights=looks.best or copied(learner.average),
         history=tuple(looks.history),
         losses=tuple(torch.stack(learner.losses).tolist()) if learner.losses else (),
@@ -484,6 +481,24 @@ def _settings(data: ChartData, options: TrainOptions) -> TrainerSettings:
         nodes=options.nodes,
         precision=options.precision,
         accumulate=options.accumulate,
+    )
+
+
+def _card(
+    data: ChartData,
+    spec: MelSpec,
+    cut: ChartWindowOptions,
+    shape: NetworkShape,
+    learning: Mapping[str, Any],
+) -> WriterCard:
+    return WriterCard(
+        shape=shape,
+        spec=spec,
+        cut=cut,
+        mean=tuple(data.statistics.mean.tolist()),
+        deviation=tuple(data.statistics.deviation.tolist()),
+        styles=data.styles,
+        learning=learning,
     )
 
 
