@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import math
 import pkgutil
 from dataclasses import dataclass
@@ -205,11 +206,16 @@ def test_a_word_unlike_all_others_has_no_nearest():
 # --- the Options of all rooms
 
 
+# Modules of an extra, and what they cannot be imported without.
+OF_EXTRAS = {"workbench.streaming.cluster": "distributed"}
+
+
 def all_options():
     """Return every Options class of the package."""
     found = {}
     for module in pkgutil.walk_packages(workbench.__path__, "workbench."):
-        if ".panels" in module.name:
+        wanted = OF_EXTRAS.get(module.name)
+        if ".panels" in module.name or (wanted and not importlib.util.find_spec(wanted)):
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             if name.endswith("Options") and dataclasses.is_dataclass(value):
