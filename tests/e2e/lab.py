@@ -19,6 +19,29 @@ SETTINGS = {
 # Words of the console that are the Lab's own: it looks for files that need not be there.
 NOT_OURS = ("favicon", "Failed to load resource", "was preloaded using link preload")
 
+CLEARED = """async () => {
+    const { commands, shell } = jupyterapp;
+    shell.collapseLeft();
+    shell.collapseRight();
+    shell.currentWidget.content.deselectAll();
+    shell.currentWidget.content.activeCellIndex = 0;
+    await commands.execute("notebook:enter-command-mode");
+    document.activeElement?.blur();
+}"""
+# The page as tall as what is above, in and below the cells; the notebook itself leaves half a page
+# empty below its last cell.
+CONTENT_HEIGHT = """() => {
+    const outer = document.querySelector(".jp-WindowedPanel-outer");
+    const last = [...outer.querySelectorAll(".jp-Cell")].at(-1).getBoundingClientRect().bottom;
+    const box = outer.getBoundingClientRect();
+    return Math.ceil(innerHeight - box.height + last - box.top + outer.scrollTop + 12);
+}"""
+# Tables that scroll in a frame of their own are no wider than it.
+BEYOND = """() => Math.max(0, ...[...document.querySelectorAll(
+    ".jp-OutputArea-output, .jp-OutputArea-output .jupyter-widgets")]
+    .map((each) => each.getBoundingClientRect().right -
+        each.closest(".jp-Notebook").getBoundingClientRect().right))"""
+
 
 class Lab:
     """A server on a free port of this machine, with notebooks copied into a folder of its own."""
@@ -154,18 +177,33 @@ class Page:
             f"body[data-jp-theme-name='JupyterLab {theme}']", state="attached"
         )
 
-    def keep(self, path, tallest):
-        """Keep a picture of the whole notebook, as far as a picture may be tall."""
+    def clear(self):
+        """Leave the notebook alone on the page: no side bars, and no cell that stands out."""
+        self.page.evaluate(CLEARED)
+
+    def keep(self, path, *, width, tallest):
+        """Keep a picture of the whole notebook, from its title to its last output.
+
+        Args:
+            path: Where it is kept.
+            width: Of the page, pixels.
+            tallest: What is cut off a longer one, pixels.
+
+        Returns:
+            By how many pixels what the cells show is wider than the page has room for.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        height = self.page.evaluate(
-            "Math.max(...[...document.querySelectorAll('.jp-NotebookPanel *')]"
-            ".map((each) => each.scrollHeight))"
-        )
         before = self.page.viewport_size
-        self.page.set_viewport_size(before | {"height": min(height + 150, tallest)})
-        time.sleep(0.5)  # canvases are drawn again
+        self.page.set_viewport_size({"width": width, "height": 900})
+        time.sleep(0.3)  # lines wrap anew, and canvases are drawn again
+        height = min(self.page.evaluate(CONTENT_HEIGHT), tallest)
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
+        time.sleep(0.4)
         self.page.screenshot(path=path)
+        beyond = self.page.evaluate(BEYOND)
         self.page.set_viewport_size(before)
+        return beyond
 
     def close_kernel(self):
         """End the page's kernel, so that the next test has the machine for itself."""

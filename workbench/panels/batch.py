@@ -11,22 +11,19 @@ from typing import Any
 
 import ipywidgets
 
+from workbench.panels.look import GREEN, RED, failed, framed
 from workbench.progress import Progress
 
 _SHOW_SECONDS = 0.2  # between two pictures of a live panel
 _RUNS = "runs"  # the unit of a batch; its runs tell cells
 _MOST_FAILURES = 3
 
-_FRAME = (
-    "max-width:44em;font-size:var(--jp-ui-font-size1,13px);line-height:1.5;overflow-wrap:anywhere"
-)
 _TRACK = (
     "display:flex;height:14px;margin:4px 0;border-radius:4px;overflow:hidden;"
     "background:rgba(127,140,154,0.25)"
 )
-_DONE, _FAILED = "background:#0c9c64", "background:#d8453a"
+_DONE, _FAILED = f"background:{GREEN}", f"background:{RED}"
 _AT_WORK = "background:repeating-linear-gradient(135deg,#3b7dbf 0 5px,#6ba1d6 5px 10px)"
-_FAILURE = "border-left:3px solid #d8453a;padding-left:8px;margin:4px 0"
 
 
 class BatchPanel:
@@ -69,7 +66,7 @@ class BatchPanel:
             self.run = None if progress.is_last else progress
         if progress.is_last or self._clock() - self._drawn_at >= _SHOW_SECONDS:
             self._drawn_at = self._clock()
-            self.widget.value = _framed(self._page())
+            self.widget.value = framed(f'<div style="max-width:44em">{self._page()}</div>')
 
     def still(self) -> str:
         """Return the last state as text, for a saved notebook whose widgets open empty."""
@@ -93,7 +90,7 @@ class BatchPanel:
         lines = [self._bar()] if self.last is not None else []
         if self.run is not None:
             lines.append(f"<div>{html.escape(self.run.line())}</div>")
-        lines += [f'<div style="{_FAILURE}">{html.escape(line)}</div>' for line in self._told]
+        lines += [failed(line) for line in self._told]
         return "".join(lines)
 
     def _bar(self) -> str:
@@ -127,7 +124,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _framed(body: str) -> str:
-    return f'<div style="{_FRAME}">{body}</div>'

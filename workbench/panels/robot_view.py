@@ -24,24 +24,29 @@ _PLAYED, _FOLDED, _LEFT_OUT = range(3)
 _STYLE = """
 .robot-view { font: 12px/1.4 sans-serif; color: var(--jp-ui-font-color1, #22313f);
   max-width: 1000px; }
-.robot-view canvas { width: 100%; display: block; border: 1px solid #d5dbe1; border-radius: 4px;
-  background: #fff; touch-action: none; }
+.robot-view { --wb-paper: var(--jp-layout-color0, #fff);
+  --wb-ink: var(--jp-ui-font-color1, #22313f); --wb-line: var(--jp-border-color2, #d5dbe1);
+  --wb-shade: rgba(127, 140, 154, 0.14); }
+.robot-view canvas { width: 100%; display: block; border: 1px solid var(--wb-line);
+  border-radius: 4px; background: var(--wb-paper); touch-action: none; }
 .robot-view canvas.song { height: 26px; cursor: pointer; margin-bottom: 4px; }
 .robot-view canvas.notes { height: 190px; cursor: pointer; border-bottom: 0;
   border-radius: 4px 4px 0 0; }
 .robot-view canvas.keys { height: 84px; border-radius: 0 0 4px 4px; }
-.robot-view canvas:focus-visible { outline: 2px solid #3b7dbf; }
+.robot-view canvas:focus-visible { outline: 2px solid var(--jp-brand-color1, #3b7dbf); }
 .robot-view .gauges { display: flex; flex-wrap: wrap; gap: 4px 22px; margin-top: 6px; }
 .robot-view .gauge { display: flex; gap: 6px; align-items: center; white-space: nowrap; }
 .robot-view .gauge b { font-variant-numeric: tabular-nums; font-weight: 600; }
-.robot-view .gauge i { width: 64px; height: 8px; background: #eceff3; border-radius: 4px;
-  overflow: hidden; }
+.robot-view .gauge i { width: 64px; height: 8px; border-radius: 4px;
+  background: var(--jp-layout-color3, #d5dbe1); overflow: hidden; }
 .robot-view .gauge i span { display: block; height: 100%; background: #3b7dbf; }
 .robot-view .gauge.is-low i span { background: #d9622b; }
 """
 
 _PROGRAM = """
-const INK = "#22313f", GRID = "#d5dbe1", BLUE = "#3b7dbf", ORANGE = "#d9622b", GREY = "#b5bec8";
+const DARK = "#22313f", BLUE = "#3b7dbf", ORANGE = "#d9622b", GREY = "#98a4b0";
+const HELD = "rgba(59, 125, 191, 0.16)";
+let INK = DARK, GRID = "#d5dbe1", PAPER = "#fff", SHADE = "#f4f7fa"; // of the theme
 const COLOURS = [BLUE, ORANGE, GREY];
 const WINDOW = 12000, AHEAD = 0.3;
 
@@ -96,7 +101,7 @@ function render({ model, el }) {
     const [c, w, h] = context(bar);
     const s = song(), v = view(), x = (ms) => ms / length() * w;
     if (!s.notes) return;
-    c.fillStyle = "#dbe8f4";
+    c.fillStyle = HELD;
     c.fillRect(0, 0, x(Math.max(v.buffered_ms || 0, 0)), h);
     const low = s.low, span = Math.max(1, s.high - s.low);
     for (const [begin, end, pitch, kind] of s.notes) {
@@ -122,12 +127,12 @@ function render({ model, el }) {
       c.fillText("no song yet", 12, h / 2);
       return;
     }
-    c.fillStyle = "#f4f7fa";
+    c.fillStyle = SHADE;
     c.fillRect(0, 0, w, h);
-    c.fillStyle = "#fff";
+    c.fillStyle = PAPER;
     const a = Math.max(0, x(0)), b = Math.min(w, x(length()));
     c.fillRect(a, 0, Math.max(0, b - a), h);
-    c.fillStyle = "#e4eef7";
+    c.fillStyle = HELD;
     const held = Math.min(b, x(v.buffered_ms || 0));
     if (held > x(position())) c.fillRect(x(position()), 0, held - x(position()), h);
     c.fillStyle = INK;
@@ -140,7 +145,7 @@ function render({ model, el }) {
     }
     const rows = s.high - s.low + 3, row = (h - 30) / rows;
     const y = (pitch) => 10 + (s.high + 1 - pitch) * row;
-    c.strokeStyle = "#c3ccd5";
+    c.strokeStyle = GREY;
     c.beginPath();
     const place = (at) => h - 18 - at / Math.max(1, s.positions - 1) * (h - 34);
     let before = null;
@@ -201,17 +206,17 @@ function render({ model, el }) {
       const at = inReach.get(key);
       if (!at) return plain;
       const side = (v.fingers || 0) >> 2 * at[0] & 3;
-      return side === at[1] ? ORANGE : plain === "#fff" ? "#e4eef7" : "#2f5f8f";
+      return side === at[1] ? ORANGE : plain === "#fff" ? "#cfe1f2" : "#2f5f8f";
     };
     for (const parity of [0, 1]) for (let key = parity; key < s.keys; key += 2) {
       if (s.names[key] === "") continue;
       const [x, y, wide, high] = box(key);
-      c.fillStyle = colour(key, parity ? INK : "#fff");
+      c.fillStyle = colour(key, parity ? DARK : "#fff");
       c.fillRect(x, y, wide, high);
-      c.strokeStyle = parity ? INK : "#9aa5b1";
+      c.strokeStyle = parity ? DARK : "#9aa5b1";
       c.strokeRect(x + 0.5, y + 0.5, wide - 1, high - 1);
       if (s.names[key].startsWith("C") && !parity) {
-        c.fillStyle = INK;
+        c.fillStyle = DARK;
         c.fillText(s.names[key], x + 4, 57);
       }
     }
@@ -267,8 +272,15 @@ function render({ model, el }) {
     gauge("uncertain", String(v.uncertain), null, v.uncertain > 0);
   }
 
+  function takeColours() {
+    const style = getComputedStyle(root);
+    [INK, GRID, PAPER, SHADE] = ["ink", "line", "paper", "shade"]
+      .map((name) => style.getPropertyValue("--wb-" + name).trim());
+  }
+
   function draw() {
     frame = 0;
+    takeColours();
     drawBar(); drawRoll(); drawKeys(); drawGauges();
     root.dataset.state = view().state || "";
     if (view().state === "playing") ask();
@@ -310,9 +322,12 @@ function render({ model, el }) {
   model.on("change:song", ask);
   const watcher = new ResizeObserver(ask);
   watcher.observe(root);
+  const themed = new MutationObserver(ask);
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
   ask();
   return () => {
     watcher.disconnect();
+    themed.disconnect();
     model.off("change:view", onView);
     model.off("change:song", ask);
     cancelAnimationFrame(frame);

@@ -4,7 +4,6 @@ A record is a mapping with `name`, `state`, `at`, `seconds`, `parameters`, `resu
 as the index of runs gives it. Units: seconds.
 """
 
-import html
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 import ipywidgets
 
 from workbench.errors import WorkbenchError
+from workbench.panels.look import failed, framed
 from workbench.panels.table import Table
 
 Record = Mapping[str, Any]
@@ -181,12 +181,13 @@ class RunTable:
         try:
             shown = self._compare(self._a.value, self._b.value)._repr_html_()
         except WorkbenchError as error:  # a run was cleared away meanwhile
-            shown = f"<div>{html.escape(str(error))}</div>"
+            shown = failed(str(error))
         self._comparison.value = shown
 
     def _draw(self, *_: Any) -> None:
         told = f"{len(self.records)} of {len(self._records)} runs"
-        self._page.value = f"{_SCROLL.format(self.still()._repr_html_())}<div>{told}</div>"
+        page = f"{_SCROLL.format(self.still()._repr_html_())}<div>{told}</div>"
+        self._page.value = framed(page)
 
 
 def failures_table(records: Iterable[Record]) -> Table:

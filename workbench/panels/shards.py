@@ -26,10 +26,21 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from workbench.caching.fingerprint import fingerprint
-from workbench.figures import GRID, INK, LARGE, SMALL, Picture, new_figure, quiet
+from workbench.figures import (
+    BLUE,
+    GRID,
+    INK,
+    LARGE,
+    ORANGE,
+    SMALL,
+    Picture,
+    new_figure,
+    quiet,
+)
 from workbench.groove.learn import Learned
 from workbench.learning.stream import StreamLoader
 from workbench.panels.curves import curve, thinned
+from workbench.panels.look import framed
 from workbench.panels.table import Table
 from workbench.progress import Progress
 from workbench.streaming.source import Source
@@ -240,7 +251,8 @@ class ShardGauge(Callback):
         moment = self.moments[-1]
         cells = "".join(map(_cell, self._names, moment.states))
         line = html.escape(moment.line())
-        self.widget.value = f"<div>{cells}</div><div>{_legend()}</div><div>{line}</div>"
+        page = f"<div>{cells}</div><div>{_legend()}</div><div>{line}</div>"
+        self.widget.value = framed(page)
 
 
 class LearningCurves:
@@ -273,10 +285,11 @@ class LearningCurves:
         if now - self._shown_at >= _SHOW_SECONDS or progress.is_last:
             self._shown_at = now
             total = progress.total or progress.done
-            loss = curve("loss, nats a step", thinned(self._losses), total, "#0b4a82")
-            bits_curve = curve("held out, bits a bar", self._bits, total, "#a63c06")
+            loss = curve("loss, nats a step", thinned(self._losses), total, BLUE)
+            bits_curve = curve("held out, bits a bar", self._bits, total, ORANGE)
             line = html.escape(progress.line())
-            self.widget.value = f"<div>{loss}{bits_curve}</div><div>{line}</div>"
+            both = f'<div style="display:flex;flex-wrap:wrap">{loss}{bits_curve}</div>'
+            self.widget.value = framed(f"{both}<div>{line}</div>")
 
     def still(self) -> str:
         """Return the last state as text, for a saved notebook whose widgets open empty."""

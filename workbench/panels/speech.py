@@ -100,20 +100,36 @@ class Players:
     seconds: float
 
     def __repr__(self) -> str:
-        return "\n".join(_told(clip) for clip in self.clips)
+        return "\n".join(told_clip(clip) for clip in self.clips)
 
     def _repr_html_(self) -> str:
         return "".join(
             f'<div style="{_ROW}"><audio controls src="{self._address(clip)}"></audio>'
-            f"<span>{html.escape(_told(clip))}</span></div>"
+            f"<span>{html.escape(told_clip(clip))}</span></div>"
             for clip in self.clips
         )
 
     def _address(self, clip: Clip) -> str:
-        content = io.BytesIO()
-        samples = clip.samples[: round(self.seconds * clip.sample_rate)]
-        soundfile.write(content, samples, clip.sample_rate, format="FLAC", subtype="PCM_16")
-        return "data:audio/flac;base64," + base64.b64encode(content.getvalue()).decode()
+        content = flac_bytes(clip, self.seconds)
+        return "data:audio/flac;base64," + base64.b64encode(content).decode()
+
+
+def flac_bytes(clip: Clip, seconds: float | None = None) -> bytes:
+    """Return a clip as a FLAC file of 16 bits.
+
+    Args:
+        clip: The clip.
+        seconds: How much of it at most, from its beginning; all when None.
+    """
+    content = io.BytesIO()
+    samples = clip.samples if seconds is None else clip.samples[: round(seconds * clip.sample_rate)]
+    soundfile.write(content, samples, clip.sample_rate, format="FLAC", subtype="PCM_16")
+    return content.getvalue()
+
+
+def told_clip(clip: Clip) -> str:
+    """Return what is known of a clip, as a line."""
+    return f"{clip.id}: {clip.seconds:.2f} s, {clip.level_db:.1f} dBFS, {clip.transcript}"
 
 
 def interrupted(show: Show, *, rows: int) -> Show:
@@ -145,7 +161,3 @@ def _quartiles(values: NDArray[np.float64], digits: int) -> list[object]:
     if not len(values):
         return ["-"] * 5
     return [round(float(value), digits) for value in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
-
-
-def _told(clip: Clip) -> str:
-    return f"{clip.id}: {clip.seconds:.2f} s, {clip.level_db:.1f} dBFS, {clip.transcript}"

@@ -28,11 +28,11 @@ from workbench.figures import (
     quiet,
 )
 from workbench.panels.curves import curve, thinned
+from workbench.panels.look import GREEN, framed
 from workbench.progress import Progress
 
 _SHOW_SECONDS = 0.2  # between two pictures of a live panel
 _SMOOTHED = 40  # parts of the steps that the mean in a picture is taken over
-_GREEN = "#0c9c64"
 _LOSS, _NATS, _F1 = "loss, nats a token", "held out, nats a note", "held out, onset F1 at 50 ms"
 
 _Points = list[tuple[float, float]]
@@ -161,11 +161,11 @@ class TrainingCurves:
         for name, points in self._looks():
             limits = (0.0, 1.0) if points is self._f1 else None
             curves.append(
-                curve(name, points, total, ORANGE if limits is None else _GREEN, limits=limits)
+                curve(name, points, total, ORANGE if limits is None else GREEN, limits=limits)
             )
         line = "; ".join([*([self.last.line()] if self.last else []), *self._odd_told()])
         page = f'<div style="display: flex; flex-wrap: wrap">{"".join(curves)}</div>'
-        self.widget.value = f"{page}<div>{html.escape(line)}</div>"
+        self.widget.value = framed(f"{page}<div>{html.escape(line)}</div>")
 
     def _all(self) -> tuple[_Points, _Points, _Points]:
         return self._losses, self._nats, self._f1
@@ -208,7 +208,7 @@ def _draw_losses(axes: Axes, points: _Points) -> None:
 def _draw_looks(axes: Axes, name: str, points: _Points) -> None:
     axes.set_title(name, loc="left", color=INK, fontsize=LARGE)
     axes.set_title(f"{points[-1][1]:.3g}", loc="right", color=INK, fontsize=LARGE)
-    color = _GREEN if name == _F1 else ORANGE
+    color = GREEN if name == _F1 else ORANGE
     axes.plot(*np.array(points).T, color=color, marker="o", markersize=4, linewidth=1.4)
     if name == _F1:
         axes.set_ylim(0, 1.02)
