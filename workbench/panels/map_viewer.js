@@ -29,9 +29,6 @@ const WALL = 6; // beat, duration, lane, layer, width, height
 const ARC = 7; // beat, lane, layer, color, tail beat, tail lane, tail layer
 const CHAIN = 8; // as an arc, and its slices
 
-const PLAY = "M4 2.5v11l9-5.5z";
-const PAUSE = "M4 2.5h3v11H4zM9 2.5h3v11H9z";
-
 export default {
   render({ model, el }) {
     const viewer = new Viewer(model, el);
@@ -77,30 +74,30 @@ class Viewer {
 
   build(el) {
     const id = `map-viewer-${Math.random().toString(36).slice(2, 10)}`;
-    this.root = part("div", "wb-map", {
+    this.root = part("div", "wb-panel wb-map", {
       "data-workbench": "map-viewer",
       role: "group",
       "aria-label": this.model.get("title") || "map viewer",
     });
-    const bar = part("div", "wb-map-bar");
-    this.play = part("button", "wb-map-button wb-map-play", { type: "button", "data-action": "play" });
-    this.time = part("span", "wb-map-time", { "data-part": "time" });
-    this.chart = part("select", "wb-map-select", { "data-action": "chart", "aria-label": "chart" });
-    this.speed = part("select", "wb-map-select", { "data-action": "speed", "aria-label": "speed" });
+    const bar = part("div", "wb-bar");
+    this.play = part("button", "wb-button wb-map-play", { type: "button", "data-action": "play" });
+    this.time = part("span", "wb-told wb-map-time", { "data-part": "time" });
+    this.chart = part("select", "wb-button wb-map-select", { "data-action": "chart", "aria-label": "chart" });
+    this.speed = part("select", "wb-button wb-map-select", { "data-action": "speed", "aria-label": "speed" });
     for (const speed of [0.25, 0.5, 0.75, 1, 1.5]) {
       const option = part("option", "", { value: String(speed) });
       option.textContent = `${speed}×`;
       option.selected = speed === 1;
       this.speed.append(option);
     }
-    this.link = part("a", "wb-map-link", { "data-action": "download" });
+    this.link = part("a", "wb-button wb-map-link", { "data-action": "download" });
     bar.append(
       this.play,
       this.time,
       this.chart,
-      button("zoom-out", "−", "zoom out"),
-      button("zoom-in", "+", "zoom in"),
-      button("fit", "all", "show the whole song"),
+      button("zoom-out", "zoom out", "−"),
+      button("zoom-in", "zoom in", "+"),
+      button("fit", "show the whole song", "all"),
       this.speed,
       this.link,
     );
@@ -1027,19 +1024,6 @@ class Mel {
 }
 
 // --- small things
-
-function part(tag, name, attributes = {}) {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-}
-
-function button(action, text, label) {
-  const node = part("button", "wb-map-button", { type: "button", "data-action": action, "aria-label": label, title: label });
-  node.textContent = text;
-  return node;
-}
 
 function bytes(view) {
   if (!view) return new Uint8Array(0);

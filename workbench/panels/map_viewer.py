@@ -9,7 +9,6 @@ which charts of other maps of times are brought; seconds are of the audio.
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -27,6 +26,7 @@ from workbench.beatmap.writer.options import MelSpec
 from workbench.errors import BeatmapError
 from workbench.figures import Picture
 from workbench.panels.beatmap import SmallPicture
+from workbench.panels.look import program, sheet
 
 _LANES, _LAYERS = 4, 3
 _EXTENDED = 1000  # from here on Mapping Extensions count thousandths of a cell
@@ -64,8 +64,8 @@ class MapViewer(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no 
         chart: Which of the charts is shown, from 0; likewise.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
-    _css = Path(__file__).with_suffix(".css")
+    _esm = program("map_viewer")
+    _css = sheet("map_viewer")
 
     title = traitlets.Unicode().tag(sync=True)
     sound = traitlets.Dict().tag(sync=True)
